@@ -1,0 +1,228 @@
+// The public tensor: element type, dims and a typed array, shaped like onnxruntime-common's `Tensor`.
+
+import { allDTypes, byteLength, type DType } from '@onnx-ts/tensor-ir';
+import { OnnxTsError } from '../errors.ts';
+
+export type TypedArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
+
+/** Elements of a tensor. float16 and bfloat16 are their bit patterns; bool is 0 or 1; packed types are packed bytes. */
+export type TensorData = TypedArray | string[];
+
+/** Accepted in place of `TensorData`. */
+export type TensorDataLike = TensorData | ArrayLike<number> | ArrayLike<bigint> | ArrayLike<boolean> | ArrayBufferView;
+
+type ArrayConstructor = {
+  new (length: number): TypedArray;
+  new (buffer: ArrayBufferLike, byteOffset?: number, length?: number): TypedArray;
+  readonly BYTES_PER_ELEMENT: number;
+};
+
+const constructors: Readonly<Record<Exclude<DType, 'string'>, ArrayConstructor>> = {
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  bfloat16: Uint16Array,
+  int8: Int8Array,
+  int16: Int16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint8: Uint8Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  uint64: BigUint64Array,
+  bool: Uint8Array,
+  complex64: Float32Array,
+  complex128: Float64Array,
+  float8e4m3fn: Uint8Array,
+  float8e4m3fnuz: Uint8Array,
+  float8e5m2: Uint8Array,
+  float8e5m2fnuz: Uint8Array,
+  float8e8m0: Uint8Array,
+  float4e2m1: Uint8Array,
+  int4: Uint8Array,
+  uint4: Uint8Array,
+  int2: Uint8Array,
+  uint2: Uint8Array,
+} as Readonly<Record<Exclude<DType, 'string'>, ArrayConstructor>>;
+
+/** The typed array that stores a tensor of this type. */
+export function arrayTypeOf(dtype: Exclude<DType, 'string'>): ArrayConstructor {
+  return constructors[dtype];
+}
+
+/** Entries that a tensor's data array has: elements, pairs for complex, bytes for packed types. */
+export function dataLength(dtype: DType, count: number): number {
+  if (dtype === 'string') return count;
+  return byteLength(dtype, count) / constructors[dtype].BYTES_PER_ELEMENT;
+}
+
+export function elementCount(dims: readonly number[]): number {
+  return dims.reduce((product, dim) => product * dim, 1);
+}
+
+const marker = Symbol.for('onnx-ts.tensor');
+
+export class Tensor {
+  readonly type: DType;
+  dims: readonly number[];
+  readonly [marker] = true;
+  #data: TensorData | undefined;
+
+  /**
+   * @param type element type
+   * @param data typed array of the type's storage (bigint arrays for 64-bit integers, `Uint16Array` or `Float16Array`
+   *   for float16), or any array of numbers, bigints, booleans or strings, which is converted
+   * @param dims sizes; absent means one axis of all elements
+   * @throws OnnxTsError INVALID_INPUT when data and dims disagree or the data does not suit the type
+   */
+  constructor(type: DType, data: TensorDataLike, dims?: readonly number[]);
+  /** The type follows from the array; numbers become float32, booleans bool, strings string. */
+  constructor(data: TensorDataLike, dims?: readonly number[]);
+  constructor(first: DType | TensorDataLike, second?: TensorDataLike | readonly number[], third?: readonly number[]) {
+    const typed = typeof first === 'string';
+    const type = typed ? first : dtypeOf(first);
+    const source = (typed ? second : first) as TensorDataLike | undefined;
+    const dims = typed ? third : (second as readonly number[] | undefined);
+    if (!allDTypes.includes(type)) throw bad(`"${type}" is not an element type`, `Use one of ${allDTypes.join(', ')}.`);
+    if (source === undefined || source === null) throw bad('a tensor needs data');
+    const data = toStorage(type, source);
+    this.type = type;
+    this.dims = dims ? [...dims] : [type === 'complex64' || type === 'complex128' ? data.length / 2 : data.length];
+    if (!this.dims.every((dim) => Number.isSafeInteger(dim) && dim >= 0)) {
+      throw bad(`dims must be integers of at least 0, not [${this.dims.join(', ')}]`);
+    }
+    const expected = dataLength(type, elementCount(this.dims));
+    if (data.length !== expected) {
+      throw bad(`a ${type} tensor of dims [${this.dims.join(', ')}] needs ${expected} entries, the data has ${data.length}`);
+    }
+    this.#data = data;
+  }
+
+  /** Recognises tensors of any copy of the package. */
+  static is(value: unknown): value is Tensor {
+    return typeof value === 'object' && value !== null && marker in value;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return elementCount(this.dims);
+  }
+
+  get location(): 'cpu' | 'none' {
+    return this.#data ? 'cpu' : 'none';
+  }
+
+  /** @throws OnnxTsError DISPOSED after `dispose` */
+  get data(): TensorData {
+    if (!this.#data) throw new OnnxTsError('DISPOSED', 'this tensor was disposed');
+    return this.#data;
+  }
+
+  /** The data as float32 or other numbers; 64-bit integers as numbers (exact up to 2^53). */
+  toNumberArray(): number[] {
+    if (this.type === 'string') throw bad('a string tensor has no numbers');
+    return Array.from(this.data as ArrayLike<number | bigint>, Number);
+  }
+
+  async getData(releaseData = false): Promise<TensorData> {
+    const data = this.data;
+    if (releaseData) this.dispose();
+    return data;
+  }
+
+  /** A tensor on the same data with other dims. */
+  reshape(dims: readonly number[]): Tensor {
+    return new Tensor(this.type, this.data, dims);
+  }
+
+  dispose(): void {
+    this.#data = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function bad(what: string, hint?: string): OnnxTsError {
+  return new OnnxTsError('INVALID_INPUT', what, hint ? { hint } : {});
+}
+
+function dtypeOf(data: unknown): DType {
+  if (data instanceof Float32Array) return 'float32';
+  if (data instanceof Float64Array) return 'float64';
+  if (data instanceof Int8Array) return 'int8';
+  if (data instanceof Int16Array) return 'int16';
+  if (data instanceof Int32Array) return 'int32';
+  if (data instanceof BigInt64Array) return 'int64';
+  if (data instanceof Uint8Array || data instanceof Uint8ClampedArray) return 'uint8';
+  if (data instanceof Uint16Array) return 'uint16';
+  if (data instanceof Uint32Array) return 'uint32';
+  if (data instanceof BigUint64Array) return 'uint64';
+  if (isFloat16Array(data)) return 'float16';
+  if (Array.isArray(data)) {
+    const [head] = data;
+    if (typeof head === 'string') return 'string';
+    if (typeof head === 'boolean') return 'bool';
+    if (typeof head === 'bigint') return 'int64';
+    return 'float32';
+  }
+  throw bad('cannot tell the element type of this data', 'Pass it as first argument: new Tensor(type, data, dims).');
+}
+
+function isFloat16Array(data: unknown): data is ArrayBufferView & ArrayLike<number> {
+  return Object.prototype.toString.call(data) === '[object Float16Array]';
+}
+
+function toStorage(type: DType, source: TensorDataLike): TensorData {
+  if (type === 'string') {
+    if (!Array.isArray(source) || !source.every((item) => typeof item === 'string')) {
+      throw bad('a string tensor needs an array of strings');
+    }
+    return source as string[];
+  }
+  const Storage = constructors[type];
+  if (source instanceof Storage) return source;
+  if (type === 'float16' && isFloat16Array(source)) {
+    return new Uint16Array(source.buffer, source.byteOffset, source.byteLength / 2);
+  }
+  if (type === 'uint8' && source instanceof Uint8ClampedArray) {
+    return new Uint8Array(source.buffer, source.byteOffset, source.length);
+  }
+  const target = new Storage(lengthOf(source));
+  const isBig = target instanceof BigInt64Array || target instanceof BigUint64Array;
+  if (ArrayBuffer.isView(source) && !(isBig && (source instanceof Int32Array || source instanceof Uint32Array))) {
+    throw bad(`${Object.prototype.toString.call(source).slice(8, -1)} cannot store ${type}`, `Use ${Storage.name}.`);
+  }
+  if (type === 'float16' || type === 'bfloat16' || type.startsWith('float8') || type.startsWith('float4')) {
+    throw bad(`a ${type} tensor needs its bit patterns in a ${Storage.name}`, 'Or use a float32 tensor and a Cast.');
+  }
+  const items = source as ArrayLike<number | bigint | boolean>;
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i];
+    if (typeof item !== 'number' && typeof item !== 'bigint' && typeof item !== 'boolean') {
+      throw bad(`entry ${i} of the data is not a number`);
+    }
+    if (isBig) {
+      if (typeof item === 'number' && !Number.isInteger(item)) throw bad(`entry ${i}, ${item}, is not an integer`);
+      target[i] = BigInt(item);
+    } else (target as Float64Array)[i] = type === 'bool' ? Number(Boolean(item)) : Number(item);
+  }
+  return target;
+}
+
+function lengthOf(source: unknown): number {
+  const length = (source as { length?: unknown }).length;
+  if (typeof length !== 'number') throw bad('tensor data must be an array or a typed array');
+  return length;
+}

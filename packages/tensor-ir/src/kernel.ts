@@ -1,0 +1,35 @@
+// What fusion hands to a code generator: stages that are compiled and launched together.
+
+import type { Stage } from './stage.ts';
+import type { TensorRef } from './tensor-ref.ts';
+
+/**
+ * - `pointwise`: one map or segments stage (index maps and gathers included);
+ * - `reduce`: one reduce stage that no template is meant for;
+ * - `row`: map and reduce stages that share their first `rowRank` axes; the others are a lane over the row;
+ * - `contraction`: a reduce stage that sums products of two loads, then maps of the same elements (the epilogue);
+ * - `scan`, `scatter`: one stage of that kind.
+ */
+export type KernelClass = 'pointwise' | 'reduce' | 'row' | 'contraction' | 'scan' | 'scatter';
+
+/**
+ * A group of stages. Loads inside refer to `params` (memory) or to earlier stages of the same kernel.
+ * In a `row` kernel, a stage may be read by another only with the row axes themselves as its first `rowRank` indices; a
+ * stage of rank `rowRank` is one number a row. In a `contraction` kernel, an epilogue stage reads the first stage with
+ * its own axes in some order, each exactly once (constants of size-1 axes aside).
+ */
+export interface Kernel {
+  readonly name: string;
+  readonly class: KernelClass;
+  readonly params: readonly TensorRef[];
+  readonly stages: readonly Stage[];
+  /** Stages whose results must be in memory afterwards; the rest need no memory outside the kernel. */
+  readonly outputs: readonly KernelOutput[];
+  /** Leading axes that all stages of a `row` kernel share (equal sizes, in order); 0 for other classes. */
+  readonly rowRank: number;
+}
+
+export interface KernelOutput {
+  readonly stage: Stage;
+  readonly tensor: TensorRef;
+}

@@ -1,0 +1,31 @@
+import type { Dim } from './dim.ts';
+import type { DType } from './dtype.ts';
+
+/** A tensor in memory that a program reads or writes. Identity is the object. */
+export interface TensorRef {
+  readonly kind: 'tensor';
+  readonly id: number;
+  readonly name: string;
+  readonly dtype: DType;
+  /** Logical shape: what indices refer to. */
+  readonly shape: readonly Dim[];
+  /**
+   * Logical axes from the slowest to the fastest in memory; absent means row-major. Chosen by layout assignment, never
+   * by operators: `[0, 2, 3, 1]` stores an N×C×H×W tensor channels-last.
+   */
+  readonly order?: readonly number[];
+  /** Contents never change after the program is loaded: a weight that may be packed or reordered once. */
+  readonly isConstant: boolean;
+}
+
+let tensorCount = 0;
+
+export function newTensorRef(
+  name: string,
+  dtype: DType,
+  shape: readonly Dim[],
+  options: { readonly order?: readonly number[]; readonly isConstant?: boolean } = {},
+): TensorRef {
+  const { order, isConstant = false } = options;
+  return { kind: 'tensor', id: tensorCount++, name, dtype, shape, isConstant, ...(order && { order }) };
+}
