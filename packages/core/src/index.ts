@@ -1,1 +1,18 @@
-export {};
+// The public API. Authors of providers read '@onnx-ts/core/provider'.
+
+export { type ErrorCode, type ErrorPlace, OnnxTsError } from './errors.ts';
+export type { HostMap, HostOptional, HostSequence, HostSparseTensor, HostValue } from './ops/define.ts';
+export type { ProviderFactory, TraceEvent } from './provider/contract.ts';
+export { reference } from './provider/reference.ts';
+export type { ExplainedStep, Explanation } from './session/explanation.ts';
+export type { Feed } from './session/feeds.ts';
+export type { ExternalData, ModelSource } from './session/load-model.ts';
+export {
+  createSession,
+  InferenceSession,
+  type Progress,
+  type RunOptions,
+  type SessionOptions,
+  type ValueMetadata,
+} from './session/session.ts';
+export { Tensor, type TensorData, type TensorDataLike, type TypedArray } from './session/tensor.ts';

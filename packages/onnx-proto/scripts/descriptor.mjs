@@ -50,8 +50,8 @@ export const flatName = (path) => path.replaceAll('.', '');
 
 /**
  * Reads the descriptor into
- * `messages`: `{ path, fields: [{ name, type, repeated, message?, bigint?, typed? }], oneofs: { name: [field, …] } }`,
- * where `type` is the TypeScript type of one element;
+ * `messages`: `{ path, fields: [{ name, type, repeated, wire, message?, bigint, typed? }], oneofs: { name: [field, …] } }`,
+ * where `type` is the TypeScript type of one element and `wire` the protobuf type;
  * `enums`: `{ name, values }`; and
  * `source`: the descriptor that protobufjs-cli is given.
  */
@@ -90,6 +90,7 @@ export function readDescriptor(url) {
     return {
       name,
       repeated: field.rule === 'repeated',
+      wire: field.type,
       message,
       bigint,
       typed: TYPED_ARRAYS[key],

@@ -34,7 +34,9 @@ async function generate() {
   const codec = rewriteCodec(await runProtobufjs(source), messages);
   const names = messages.map(({ path }) => flatName(path)).sort();
   const typeImport = `import type {\n${names.map((name) => `  ${name},\n`).join('')}} from './messages.ts';\n`;
-  const empties = [...new Set(messages.flatMap(({ fields }) => fields.flatMap(({ typed }) => typed?.empty ?? [])))].sort();
+  const empties = [
+    ...new Set(messages.flatMap(({ fields }) => fields.flatMap(({ typed }) => typed?.empty ?? []))),
+  ].sort();
   return {
     'messages.ts': HEADER + emitMessages(messages, comments),
     'enums.ts': HEADER + emitEnums(enums),

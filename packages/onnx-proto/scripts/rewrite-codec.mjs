@@ -42,7 +42,8 @@ return message;`.split('\n');
 const ENCODE_START = `if (!writer) writer = $Writer.create();
 if (_depth === $undefined) _depth = 0;
 if (_depth > $util.recursionLimit) throw $Error("max depth exceeded");`.split('\n');
-const ENCODE_END = `if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns")) for (let i = 0; i < message.$unknowns.length; ++i) writer.raw(message.$unknowns[i]);
+const ENCODE_END =
+  `if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns")) for (let i = 0; i < message.$unknowns.length; ++i) writer.raw(message.$unknowns[i]);
 return writer;`.split('\n');
 
 /** Returns the bodies of `decode.ts` and `encode.ts`, without their imports. */
@@ -103,8 +104,8 @@ function cutEnds(path, lines, start, end) {
   const expect = (actual, expected) => {
     if (actual !== expected.replace('*', path)) throw new Error(`${path}: expected "${expected}", found "${actual}"`);
   };
-  start.forEach((line, index) => expect(lines[index], line));
-  end.forEach((line, index) => expect(lines[lines.length - end.length + index], line));
+  for (const [index, line] of start.entries()) expect(lines[index], line);
+  for (const [index, line] of end.entries()) expect(lines[lines.length - end.length + index], line);
   return lines.slice(start.length, lines.length - end.length);
 }
 
@@ -138,7 +139,9 @@ function rewriteDecoder(message, lines) {
       );
     return [int64Name(field, rewritten)];
   });
-  const arrays = fields.filter(({ repeated }) => repeated).map((field) => `${field.name}: ${field.typed?.empty ?? 'NONE'}`);
+  const arrays = fields
+    .filter(({ repeated }) => repeated)
+    .map((field) => `${field.name}: ${field.typed?.empty ?? 'NONE'}`);
   return indent([
     `export function decode${name}(reader: WireReader, target: ${name} = { ${arrays.join(', ')} }): ${name} {`,
     `const message = target as Draft<${name}>;`,
@@ -176,7 +179,11 @@ function rewriteEncoder(message, lines) {
       );
     return int64Name(fieldOf(message, line), rewritten);
   });
-  return indent([`export function encode${name}(message: MessageInput<${name}>, writer: WireWriter): void {`, ...body, '}']);
+  return indent([
+    `export function encode${name}(message: MessageInput<${name}>, writer: WireWriter): void {`,
+    ...body,
+    '}',
+  ]);
 }
 
 function indent(lines) {

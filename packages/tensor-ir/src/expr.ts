@@ -351,7 +351,8 @@ export function rewrite(root: Expr, replace: (e: Expr) => Expr | undefined, done
   return visit(root);
 }
 
-function rebuild(e: Expr, visit: (e: Expr) => Expr): Expr {
+/** The same node over other children; the node itself when none changed. */
+export function rebuild(e: Expr, visit: (e: Expr) => Expr): Expr {
   switch (e.kind) {
     case 'const':
     case 'dim':

@@ -25,6 +25,8 @@ export interface Kernel {
   readonly stages: readonly Stage[];
   /** Stages whose results must be in memory afterwards; the rest need no memory outside the kernel. */
   readonly outputs: readonly KernelOutput[];
+  /** What the stages came from, those that were substituted away included: see `Stage.origin`. Each once. */
+  readonly origins: readonly unknown[];
   /** Leading axes that all stages of a `row` kernel share (equal sizes, in order); 0 for other classes. */
   readonly rowRank: number;
 }

@@ -222,12 +222,18 @@ export interface OperatorDefinition<S = AttributeSpecs> {
   readonly attributes: S;
   /** Types of all outputs. Entries are undefined for outputs the node does not have. */
   infer(context: InferContext<S>): readonly (ValueType | undefined)[];
-  /** Symbolic elements of the first output, for integer tensors that carry shapes. */
-  contents?(context: NodeContext<S>): readonly Dim[] | undefined;
+  /** Symbolic elements of an output, for integer tensors that carry shapes. Asked for every output of the node. */
+  contents?(context: NodeContext<S>, output: number): readonly Dim[] | undefined;
   /** One source per output. */
   lower?(context: LowerContext<S>): Source | readonly (Source | undefined)[];
   expand?(context: ExpandContext<S>): Value | readonly (Value | undefined)[];
   evaluate?(context: EvaluateContext<S>): HostValue | readonly (HostValue | undefined)[];
+  /**
+   * Host meaning beside `lower` or `expand`, used in their place when an input or output is not a tensor of numbers:
+   * strings, complex numbers, sequences, optionals. Without it, `lower` must do for strings and complex numbers, too,
+   * which holds if it only moves, selects or compares elements: the reference interpreter then runs it.
+   */
+  evaluateOnHost?(context: EvaluateContext<S>): HostValue | readonly (HostValue | undefined)[];
   readonly control?: 'if' | 'loop' | 'scan' | 'sequence-map';
   /** May give different results for equal inputs, so it is never folded or merged. */
   readonly nondeterministic?: boolean;

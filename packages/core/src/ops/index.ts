@@ -1,8 +1,56 @@
 // All operators. A new operator is one more export of a family file; a new family is one more line here.
 
+import * as activations from './activations.ts';
+import * as argReduce from './arg-reduce.ts';
+import * as attention from './attention.ts';
+import * as batchNorm from './batch-norm.ts';
+import * as cast from './cast.ts';
+import * as concatSplit from './concat-split.ts';
+import * as constant from './constant.ts';
+import * as control from './control.ts';
+import * as conv from './conv.ts';
+import * as cumulative from './cumulative.ts';
+import * as dropout from './dropout.ts';
+import * as einsum from './einsum.ts';
+import * as elementwise from './elementwise.ts';
+import * as gather from './gather.ts';
+import * as logic from './logic.ts';
+import * as math from './math.ts';
+import * as matmul from './matmul.ts';
+import * as movement from './movement.ts';
+import * as normalize from './normalize.ts';
+import * as pad from './pad.ts';
+import * as pool from './pool.ts';
+import * as random from './random.ts';
+import * as reduce from './reduce.ts';
+import * as scatter from './scatter.ts';
+import * as sequence from './sequence.ts';
+import * as shape from './shape.ts';
+import * as slice from './slice.ts';
+import * as softmax from './softmax.ts';
+import * as sort from './sort.ts';
+import * as text from './text.ts';
+import * as topK from './top-k.ts';
+import * as unpool from './unpool.ts';
+import * as convTranspose from './conv-transpose.ts';
+import * as deformConv from './deform-conv.ts';
+import * as localNorm from './local-norm.ts';
+import * as rotary from './rotary.ts';
+import * as quantize from './quantize.ts';
+import * as quantizeProduct from './quantize-product.ts';
+import * as microsoftActivations from './microsoft/activations.ts';
+import * as microsoftQuantize from './microsoft/quantize.ts';
+import * as microsoftQuantizeComposite from './microsoft/quantize-composite.ts';
+import * as microsoftQuantizeProduct from './microsoft/quantize-product.ts';
+import * as microsoftShape from './microsoft/shape.ts';
+import * as gridSample from './grid-sample.ts';
+import * as nonMaxSuppression from './non-max-suppression.ts';
+import * as roi from './roi.ts';
+import * as tfIdf from './tf-idf.ts';
+import * as resize from './resize.ts';
 import type { OperatorDefinition } from './define.ts';
 
-const families: readonly Readonly<Record<string, unknown>>[] = [];
+const families: readonly Readonly<Record<string, unknown>>[] = [activations, tfIdf, roi, nonMaxSuppression, gridSample, argReduce, attention, batchNorm, cast, concatSplit, constant, control, conv, cumulative, dropout, einsum, elementwise, gather, logic, math, matmul, movement, normalize, pad, pool, random, reduce, scatter, sequence, shape, slice, softmax, sort, text, topK, unpool, convTranspose, deformConv, localNorm, rotary, quantize, quantizeProduct, microsoftActivations, microsoftQuantize, microsoftQuantizeComposite, microsoftQuantizeProduct, microsoftShape, resize];
 
 function isDefinition(value: unknown): value is OperatorDefinition {
   return typeof value === 'object' && value !== null && 'infer' in value && 'since' in value;

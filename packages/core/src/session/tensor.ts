@@ -72,11 +72,30 @@ export function elementCount(dims: readonly number[]): number {
 
 const marker = Symbol.for('onnx-ts.tensor');
 
+/** Bytes of a tensor that are fetched when somebody asks: weights stay in their file until they reach their place. */
+export interface TensorBytes {
+  readonly byteLength: number;
+  /** Fills `target`, which has exactly `byteLength` bytes, with the elements in little-endian row-major order. */
+  read(target: Uint8Array): void;
+  /** The bytes themselves when they are in memory already. */
+  readonly view?: Uint8Array;
+}
+
 export class Tensor {
   readonly type: DType;
   dims: readonly number[];
   readonly [marker] = true;
   #data: TensorData | undefined;
+  #bytes: TensorBytes | undefined;
+
+  /** @internal A tensor whose data is read on first use. `bytes.byteLength` must fit type and dims. */
+  static fromBytes(type: Exclude<DType, 'string'>, dims: readonly number[], bytes: TensorBytes): Tensor {
+    const tensor = new Tensor(type, new constructors[type](0), [0]);
+    tensor.dims = dims;
+    tensor.#data = undefined;
+    tensor.#bytes = bytes;
+    return tensor;
+  }
 
   /**
    * @param type element type
@@ -119,13 +138,44 @@ export class Tensor {
   }
 
   get location(): 'cpu' | 'none' {
-    return this.#data ? 'cpu' : 'none';
+    return this.#data || this.#bytes ? 'cpu' : 'none';
   }
 
   /** @throws OnnxTsError DISPOSED after `dispose` */
   get data(): TensorData {
+    if (!this.#data && this.#bytes) {
+      this.#data = this.#load(this.#bytes);
+      this.#bytes = undefined;
+    }
     if (!this.#data) throw new OnnxTsError('DISPOSED', 'this tensor was disposed');
     return this.#data;
+  }
+
+  #load(bytes: TensorBytes): TensorData {
+    const Storage = constructors[this.type as Exclude<DType, 'string'>];
+    const { view } = bytes;
+    if (view && view.byteOffset % Storage.BYTES_PER_ELEMENT === 0) {
+      return new Storage(view.buffer, view.byteOffset, view.byteLength / Storage.BYTES_PER_ELEMENT);
+    }
+    const target = new Uint8Array(bytes.byteLength);
+    bytes.read(target);
+    return new Storage(target.buffer);
+  }
+
+  /** Bytes the elements take. @throws OnnxTsError for strings, which have no fixed size */
+  get byteLength(): number {
+    if (this.type === 'string') throw bad('a string tensor has no byte length');
+    return byteLength(this.type, this.size);
+  }
+
+  /** Copies the elements, little-endian and row-major, without keeping a second copy of weights that are in a file. */
+  copyBytesTo(target: Uint8Array): void {
+    if (this.#bytes) {
+      this.#bytes.read(target);
+      return;
+    }
+    const data = this.data as TypedArray;
+    target.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
 
   /** The data as float32 or other numbers; 64-bit integers as numbers (exact up to 2^53). */
@@ -147,6 +197,7 @@ export class Tensor {
 
   dispose(): void {
     this.#data = undefined;
+    this.#bytes = undefined;
   }
 
   [Symbol.dispose](): void {

@@ -93,9 +93,7 @@ export class WireReader {
     if (this.pos - start <= SHORT_STRING) {
       let text = '';
       let index = start;
-      for (let byte: number; index < this.pos && (byte = this.#bytes[index]) < 128; ++index) {
-        text += String.fromCharCode(byte);
-      }
+      while (index < this.pos && this.#bytes[index] < 128) text += String.fromCharCode(this.#bytes[index++]);
       if (index === this.pos) return text;
     }
     try {

@@ -1,0 +1,94 @@
+// What a model file says about itself, read without its external data.
+
+import { readFileSync, statSync } from 'node:fs';
+import { OnnxTsError } from '@onnx-ts/core';
+import { importModel, parseModel, type ValueType } from '@onnx-ts/core/internal';
+import type { GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto } from '@onnx-ts/onnx-proto';
+
+/** A graph input or output as the file declares it. */
+export interface DeclaredValue {
+  readonly name: string;
+  /** Undefined where the file states none. Sizes without a name get one with a `#`. */
+  readonly type: ValueType | undefined;
+}
+
+/** @throws OnnxTsError INVALID_INPUT when there is no such file, INVALID_MODEL when it is no model */
+export function readModelFile(path: string): ModelProto {
+  return parseModel(readBytes(path));
+}
+
+/** @throws OnnxTsError INVALID_INPUT when the file cannot be read */
+export function readBytes(path: string): Uint8Array {
+  try {
+    if (statSync(path).isDirectory()) throw new Error('it is a folder');
+    return readFileSync(path);
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const what = code === 'ENOENT' ? 'there is no such file.' : `the file cannot be read: ${message}.`;
+    throw new OnnxTsError('INVALID_INPUT', what, { place: { path }, cause });
+  }
+}
+
+/** Inputs that a run must be given: those without an initializer. */
+export function freeInputs(model: ModelProto): DeclaredValue[] {
+  const initialized = new Set<string | undefined>([
+    ...(model.graph?.initializer ?? []).map((tensor) => tensor.name),
+    ...(model.graph?.sparseInitializer ?? []).map((sparse) => sparse.values?.name),
+  ]);
+  return declaredValues(model, (model.graph?.input ?? []).filter((info) => !initialized.has(info.name)));
+}
+
+export function declaredOutputs(model: ModelProto): DeclaredValue[] {
+  return declaredValues(model, model.graph?.output ?? []);
+}
+
+/** The importer reads the types: it is given a graph that has inputs and nothing else. */
+function declaredValues(model: ModelProto, infos: readonly ValueInfoProto[]): DeclaredValue[] {
+  if (!model.graph) return [];
+  const nothing = { node: [], initializer: [], sparseInitializer: [], output: [] };
+  const { graph } = importModel({ ...model, functions: [], graph: { ...model.graph, ...nothing, input: infos } });
+  return graph.inputs.map(({ name, type }) => ({ name, type }));
+}
+
+/** Calls `visit` for each node of the model: of the main graph, of bodies inside nodes, and of functions. */
+export function visitNodes(model: ModelProto, visit: (node: NodeProto) => void): void {
+  const walk = (nodes: readonly NodeProto[]): void => {
+    for (const node of nodes) {
+      visit(node);
+      for (const attribute of node.attribute) {
+        if (attribute.g) walk(attribute.g.node);
+        for (const graph of attribute.graphs) walk(graph.node);
+      }
+    }
+  };
+  walk(model.graph?.node ?? []);
+  for (const definition of model.functions) walk(definition.node);
+}
+
+/** Initializers of the main graph and of bodies inside nodes. */
+export function initializersOf(model: ModelProto): TensorProto[] {
+  const tensors: TensorProto[] = [];
+  const add = (graph: GraphProto | undefined): void => {
+    if (!graph) return;
+    tensors.push(...graph.initializer);
+    for (const sparse of graph.sparseInitializer) if (sparse.values) tensors.push(sparse.values);
+  };
+  add(model.graph);
+  visitNodes(model, (node) => {
+    for (const attribute of node.attribute) {
+      add(attribute.g);
+      attribute.graphs.forEach(add);
+    }
+  });
+  return tensors;
+}
+
+/** Names of the files that hold external data. */
+export function externalFiles(model: ModelProto): string[] {
+  const names = new Set<string>();
+  for (const tensor of initializersOf(model)) {
+    const location = tensor.externalData.find((entry) => entry.key === 'location')?.value;
+    if (tensor.dataLocation === 1 && location) names.add(location);
+  }
+  return [...names];
+}

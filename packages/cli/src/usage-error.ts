@@ -1,0 +1,4 @@
+/** The command line is wrong: shown without a stack, exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}

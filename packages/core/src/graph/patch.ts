@@ -1,0 +1,107 @@
+// The only way to change a graph: a patch collects replacements, checks their types, and applies them at once.
+
+import { OnnxTsError } from '../errors.ts';
+import type { Graph, GraphNode, Value } from './graph.ts';
+import { bodiesOf, operandsOf, sortNodes } from './traverse.ts';
+import { typeText, type ValueType } from './types.ts';
+
+export class GraphPatch {
+  readonly #graph: Graph;
+  readonly #removed = new Set<GraphNode>();
+  /** New nodes, placed where the key stood. */
+  readonly #inserted = new Map<GraphNode, GraphNode[]>();
+  readonly #renamed = new Map<Value, Value>();
+
+  constructor(graph: Graph) {
+    this.#graph = graph;
+  }
+
+  get isEmpty(): boolean {
+    return this.#removed.size === 0 && this.#inserted.size === 0 && this.#renamed.size === 0;
+  }
+
+  /** Readers of `from` read `to` instead. Graph outputs keep their name: see `apply`. */
+  replaceValue(from: Value, to: Value): void {
+    checkType(from, to);
+    this.#renamed.set(from, to);
+  }
+
+  /** Removes a node; whoever still reads its outputs must have been given other values. */
+  remove(node: GraphNode): void {
+    this.#removed.add(node);
+  }
+
+  /** Puts nodes, in order, in the place of one that computed the same outputs. */
+  replaceNode(node: GraphNode, nodes: readonly GraphNode[]): void {
+    this.#removed.add(node);
+    this.#inserted.set(node, [...nodes]);
+  }
+
+  apply(): void {
+    if (this.isEmpty) return;
+    const nodes: GraphNode[] = [];
+    for (const node of this.#graph.nodes) {
+      nodes.push(...(this.#inserted.get(node) ?? []));
+      if (!this.#removed.has(node)) nodes.push(node);
+    }
+    if (this.#renamed.size > 0) for (const node of nodes) this.#renameInputs(node);
+    for (const [at, output] of this.#graph.outputs.entries()) {
+      this.#graph.outputs[at] = this.#final(output);
+    }
+    this.#graph.nodes = sortNodes(nodes);
+  }
+
+  #final(value: Value): Value {
+    let result = value;
+    for (let next = this.#renamed.get(result); next; next = this.#renamed.get(result)) result = next;
+    return result;
+  }
+
+  #renameInputs(node: GraphNode): void {
+    for (const [at, input] of node.inputs.entries()) if (input) node.inputs[at] = this.#final(input);
+    for (const body of bodiesOf(node)) this.#renameCaptures(body);
+  }
+
+  #renameCaptures(body: Graph): void {
+    if (!body.captures.some((value) => this.#renamed.has(value))) return;
+    for (const [at, value] of body.captures.entries()) body.captures[at] = this.#final(value);
+    for (const node of body.nodes) this.#renameInputs(node);
+    for (const [at, value] of body.outputs.entries()) body.outputs[at] = this.#final(value);
+  }
+}
+
+/** @throws OnnxTsError INTERNAL when a rewrite would change what consumers see */
+function checkType(from: Value, to: Value): void {
+  const [a, b] = [from.type, to.type];
+  if (!a || !b || sameKind(a, b)) return;
+  const what = `a rewrite replaces ${typeText(a)} by ${typeText(b)}.`;
+  throw new OnnxTsError('INTERNAL', what, { place: { value: from.name } });
+}
+
+function sameKind(a: ValueType, b: ValueType): boolean {
+  if (a.kind !== b.kind) return false;
+  if (a.kind !== 'tensor' || b.kind !== 'tensor') return true;
+  if (a.dtype !== b.dtype) return false;
+  if (!a.shape || !b.shape) return true;
+  if (a.shape.length !== b.shape.length) return false;
+  return a.shape.every((dim, axis) => {
+    const [x, y] = [dim.constant, b.shape![axis].constant];
+    return x === undefined || y === undefined || x === y;
+  });
+}
+
+/** Removes nodes whose outputs reach no output of the graph, in place. */
+export function removeDeadNodes(graph: Graph): void {
+  const live = new Set<Value>(graph.outputs);
+  const kept: GraphNode[] = [];
+  for (let at = graph.nodes.length - 1; at >= 0; at--) {
+    const node = graph.nodes[at];
+    if (!node.outputs.some((output) => output && live.has(output))) continue;
+    for (const [index, output] of node.outputs.entries()) {
+      if (output && !live.has(output) && index > 0) node.outputs[index] = undefined;
+    }
+    kept.push(node);
+    for (const operand of operandsOf(node)) live.add(operand);
+  }
+  graph.nodes = kept.reverse();
+}

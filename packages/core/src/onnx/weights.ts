@@ -1,0 +1,86 @@
+// External data: where the bytes of large initializers are, and that they stay inside the model's folder.
+
+import type { TensorProto } from '@onnx-ts/onnx-proto';
+import { OnnxTsError } from '../errors.ts';
+import type { TensorBytes } from '../session/tensor.ts';
+
+/** One file of external data, opened. Reads are synchronous: the bytes are in memory or in a local file. */
+export interface WeightFile {
+  readonly byteLength: number;
+  readonly view?: Uint8Array;
+  read(offset: number, target: Uint8Array): void;
+  close?(): void;
+}
+
+export function weightFileOf(bytes: Uint8Array): WeightFile {
+  return {
+    byteLength: bytes.byteLength,
+    view: bytes,
+    read: (offset, target) => target.set(bytes.subarray(offset, offset + target.byteLength)),
+  };
+}
+
+/** Where a tensor says that its bytes are. */
+export interface ExternalPlace {
+  readonly location: string;
+  readonly offset: number;
+  readonly length: number | undefined;
+}
+
+/**
+ * @throws OnnxTsError EXTERNAL_DATA for a location that could leave the model's folder, or numbers that are none
+ */
+export function externalPlace(proto: TensorProto): ExternalPlace {
+  const entries = new Map(proto.externalData.map((entry) => [entry.key ?? '', entry.value ?? '']));
+  const location = (entries.get('location') ?? '').replaceAll('\\', '/');
+  const fail = (what: string): never => {
+    throw new OnnxTsError('EXTERNAL_DATA', `the tensor "${proto.name ?? ''}" ${what}`, {
+      place: { path: location },
+      hint: 'External data must be a file beside the model or below its folder.',
+    });
+  };
+  if (location === '') fail('names no file for its external data.');
+  if (location.startsWith('/') || /^[A-Za-z][A-Za-z0-9+.-]*:/.test(location) || location.includes('\0')) {
+    fail('has an absolute path as place of its external data.');
+  }
+  if (location.split('/').includes('..')) fail('has external data outside the folder of the model.');
+  const number = (key: string): number | undefined => {
+    const text = entries.get(key);
+    if (text === undefined || text === '') return undefined;
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) fail(`has "${text}" as ${key} of its external data.`);
+    return value;
+  };
+  return { location: location.replace(/^(\.\/)+/, ''), offset: number('offset') ?? 0, length: number('length') };
+}
+
+/** Resolves tensors with external data against files that were opened beforehand. */
+export class WeightResolver {
+  readonly #files: ReadonlyMap<string, WeightFile>;
+
+  constructor(files: ReadonlyMap<string, WeightFile>) {
+    this.#files = files;
+  }
+
+  /** @throws OnnxTsError EXTERNAL_DATA when the file is missing or too short */
+  resolve(proto: TensorProto, byteLength: number): TensorBytes {
+    const { location, offset, length } = externalPlace(proto);
+    const place = { value: proto.name ?? '', path: location };
+    const file = this.#files.get(location);
+    if (!file) {
+      throw new OnnxTsError('EXTERNAL_DATA', 'this file of external data is missing.', {
+        place,
+        hint: 'Load the model by path or URL, or pass the file in the option `externalData`.',
+      });
+    }
+    if (length !== undefined && length !== byteLength) {
+      throw new OnnxTsError('EXTERNAL_DATA', `the tensor needs ${byteLength} bytes, the model states ${length}.`, { place });
+    }
+    if (offset + byteLength > file.byteLength) {
+      const what = `bytes ${offset} to ${offset + byteLength} are needed, but the file ends at ${file.byteLength}.`;
+      throw new OnnxTsError('EXTERNAL_DATA', what, { place });
+    }
+    const view = file.view?.subarray(offset, offset + byteLength);
+    return { byteLength, read: (target) => file.read(offset, target), ...(view && { view }) };
+  }
+}

@@ -1,0 +1,13 @@
+// The type in which operators with internal steps (norms, softmax, interpolation) keep their intermediate stages.
+
+import { cast, type DType, dimension, type DimLike, type Expr, isFloat } from '@onnx-ts/tensor-ir';
+
+/** float64 stays; every narrower float is computed in float32, so that intermediate stages are not rounded to it. */
+export function computeType(dtype: DType): DType {
+  return isFloat(dtype) && dtype !== 'float64' ? 'float32' : dtype;
+}
+
+/** A size as a number of the given type. */
+export function sizeAs(dtype: DType, size: DimLike): Expr {
+  return cast(dtype, dimension(size));
+}

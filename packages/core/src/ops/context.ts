@@ -1,0 +1,192 @@
+// What the callbacks of operator definitions see: the node, its types, its constants, with errors that name it all.
+
+import { Dim, shapeText } from '@onnx-ts/tensor-ir';
+import { type ErrorPlace, OnnxTsError } from '../errors.ts';
+import type { AttributeValue, GraphNode, Value } from '../graph/graph.ts';
+import { typeText } from '../graph/types.ts';
+import type { Tensor } from '../session/tensor.ts';
+import type { AttributeSpecs, InferContext, NodeContext, OperatorDefinition } from './define.ts';
+
+/** Thrown inside a callback when it needs a shape or value that only a run can tell. Never leaves core. */
+export class NotKnownYet extends Error {
+  override readonly name = 'NotKnownYet';
+}
+
+/** Integers from models are clamped to this magnitude as dims: INT64_MAX means "to the end", far beyond any size. */
+const largestDim = 2 ** 48;
+
+export function placeOf(node: GraphNode): ErrorPlace {
+  const shapes = node.inputs.map((input) => (input ? typeText(input.type) : '–'));
+  return { node: node.name, op: node.op, domain: node.domain, opset: node.opset, shapes };
+}
+
+export function nodeError(node: GraphNode, what: string, hint?: string, cause?: unknown): OnnxTsError {
+  return new OnnxTsError('INVALID_MODEL', what, { place: placeOf(node), ...(hint && { hint }), cause });
+}
+
+function plainAttribute(attribute: AttributeValue): unknown {
+  if (attribute.type === 'int') return Number(attribute.value);
+  if (attribute.type === 'ints') return attribute.value.map(Number);
+  return attribute.value;
+}
+
+/**
+ * Attributes by the definition's spec, defaults filled in.
+ * @throws OnnxTsError when one is missing or has another type
+ */
+export function readAttributes(node: GraphNode, specs: AttributeSpecs): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries(specs)) {
+    const attribute = node.attributes.get(name);
+    if (!attribute) {
+      if (spec.required) throw nodeError(node, `the required attribute "${name}" is missing.`);
+      result[name] = spec.fallback;
+      continue;
+    }
+    // An empty list has no element to tell its type by, and exporters write it as any list type.
+    const isEmptyList = Array.isArray(attribute.value) && attribute.value.length === 0;
+    if (attribute.type !== spec.type && !isEmptyList) {
+      throw nodeError(node, `attribute "${name}" must be of type ${spec.type}, not ${attribute.type}.`);
+    }
+    result[name] = plainAttribute(attribute);
+  }
+  return result;
+}
+
+/** Elements of a small integer constant as dims; undefined for other types or more than 256 elements. */
+export function constantContents(tensor: Tensor): readonly Dim[] | undefined {
+  const { type, data } = tensor;
+  if (type !== 'int64' && type !== 'int32' && type !== 'uint8' && type !== 'bool') return undefined;
+  if (data.length > 256) return undefined;
+  return Array.from(data as ArrayLike<bigint | number>, (item) => {
+    const value = Number(item);
+    return Dim.constant(Math.max(-largestDim, Math.min(largestDim, value)));
+  });
+}
+
+export function contentsOf(value: Value | undefined): readonly Dim[] | undefined {
+  if (!value) return undefined;
+  return value.contents ?? (value.constant ? constantContents(value.constant) : undefined);
+}
+
+/** The part that all contexts share. */
+export class BaseContext implements NodeContext<never> {
+  readonly node: GraphNode;
+  readonly attributes: never;
+
+  constructor(node: GraphNode, definition: OperatorDefinition) {
+    this.node = node;
+    this.attributes = readAttributes(node, definition.attributes) as never;
+  }
+
+  get opset(): number {
+    return this.node.opset;
+  }
+
+  get inputCount(): number {
+    return this.node.inputs.length;
+  }
+
+  get outputCount(): number {
+    return this.node.outputs.length;
+  }
+
+  hasInput(index: number): boolean {
+    return this.node.inputs[index] !== undefined;
+  }
+
+  hasOutput(index: number): boolean {
+    return this.node.outputs[index] !== undefined;
+  }
+
+  #value(index: number): Value {
+    const value = this.node.inputs[index];
+    if (!value) throw nodeError(this.node, `input ${index} is missing.`);
+    return value;
+  }
+
+  type(index: number) {
+    const { type } = this.#value(index);
+    if (!type) throw new NotKnownYet(`type of input ${index}`);
+    return type;
+  }
+
+  #tensorType(index: number) {
+    const type = this.type(index);
+    if (type.kind !== 'tensor') throw nodeError(this.node, `input ${index} must be a tensor, not a ${typeText(type)}.`);
+    return type;
+  }
+
+  dtype(index: number) {
+    return this.#tensorType(index).dtype;
+  }
+
+  shape(index: number): readonly Dim[] {
+    const { shape } = this.#tensorType(index);
+    if (!shape) throw new NotKnownYet(`shape of input ${index}`);
+    return shape;
+  }
+
+  rank(index: number): number {
+    return this.shape(index).length;
+  }
+
+  constant(index: number): Tensor | undefined {
+    return this.node.inputs[index]?.constant;
+  }
+
+  contents(index: number): readonly Dim[] | undefined {
+    return contentsOf(this.node.inputs[index]);
+  }
+
+  axis(value: number, rank: number): number {
+    const axis = value < 0 ? value + rank : value;
+    if (!(axis >= 0 && axis < Math.max(rank, 1))) {
+      throw nodeError(this.node, `axis ${value} is outside [${-rank}, ${rank - 1}].`);
+    }
+    return axis;
+  }
+
+  fail(what: string, hint?: string): never {
+    throw nodeError(this.node, what, hint);
+  }
+}
+
+/** Gives out symbols that no model uses: `#` cannot occur in one that was parsed from a file. */
+export class FreshDims {
+  #count = 0;
+
+  next(hint: string): Dim {
+    return Dim.symbol(`${hint}#${this.#count++}`);
+  }
+}
+
+export class TypeInference extends BaseContext implements InferContext<never> {
+  readonly #fresh: FreshDims;
+
+  constructor(node: GraphNode, definition: OperatorDefinition, fresh: FreshDims) {
+    super(node, definition);
+    this.#fresh = fresh;
+  }
+
+  freshDim(hint: string): Dim {
+    return this.#fresh.next(hint);
+  }
+
+  broadcast(...shapes: (readonly Dim[])[]): readonly Dim[] {
+    const rank = Math.max(0, ...shapes.map((shape) => shape.length));
+    return Array.from({ length: rank }, (_, axis) => {
+      let size = Dim.constant(1);
+      for (const shape of shapes) {
+        const at = axis - (rank - shape.length);
+        if (at < 0) continue;
+        const [a, b] = [size.constant, shape[at].constant];
+        if (a !== undefined && b !== undefined && a !== b && a !== 1 && b !== 1) {
+          this.fail(`shapes ${shapes.map(shapeText).join(' and ')} cannot be broadcast: ${a} against ${b}.`);
+        }
+        size = size.broadcast(shape[at]);
+      }
+      return size;
+    });
+  }
+}

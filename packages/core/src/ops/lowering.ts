@@ -1,0 +1,209 @@
+// Runs `lower` of a node's definition and appends its stages to a program under construction.
+
+import {
+  cast,
+  constant,
+  Dim,
+  type DimLike,
+  dimension,
+  type DType,
+  elementAt,
+  type Expr,
+  type IndexLike,
+  mul,
+  newTensorRef,
+  type Operand,
+  productOf,
+  type Source,
+  StageBuilder,
+  type TensorRef,
+  toIndex,
+} from '@onnx-ts/tensor-ir';
+import type { GraphNode, Value } from '../graph/graph.ts';
+import { BaseContext, NotKnownYet, nodeError } from './context.ts';
+import type { LowerContext, OperatorDefinition } from './define.ts';
+
+const literalTypes = new Set<DType>([
+  'float32',
+  'float64',
+  'int8',
+  'int16',
+  'int32',
+  'int64',
+  'uint8',
+  'uint16',
+  'uint32',
+  'uint64',
+  'bool',
+]);
+
+/** Lowers nodes one after another; values met for the first time become inputs or constants of the program. */
+export class ProgramLowering {
+  readonly builder = new StageBuilder();
+  readonly sources = new Map<Value, Source>();
+  /** Tensors that come from outside, by value. */
+  readonly inputs = new Map<Value, TensorRef>();
+  readonly constants = new Map<Value, TensorRef>();
+
+  sourceOf(value: Value, node: GraphNode): Source {
+    const found = this.sources.get(value);
+    if (found) return found;
+    const type = value.type;
+    if (type?.kind !== 'tensor' || !type.shape) throw new NotKnownYet(`shape of "${value.name}"`);
+    const isConstant = value.constant !== undefined;
+    const tensor = newTensorRef(value.name || node.name, type.dtype, type.shape, { isConstant });
+    (isConstant ? this.constants : this.inputs).set(value, tensor);
+    this.sources.set(value, tensor);
+    return tensor;
+  }
+
+  /** @throws OnnxTsError naming the node; NotKnownYet when shapes or values are missing */
+  lower(node: GraphNode): void {
+    const definition = node.operator;
+    if (!definition?.lower) throw nodeError(node, 'this operator has no tensor form.');
+    this.builder.origin = node;
+    this.builder.name = node.name;
+    const context = new Lowering(node, definition, this);
+    const result = definition.lower(context as never);
+    const outputs = Array.isArray(result) ? (result as readonly (Source | undefined)[]) : [result as Source];
+    for (const [at, value] of node.outputs.entries()) {
+      if (!value) continue;
+      const source = outputs[at];
+      if (!source) throw nodeError(node, `output ${at} is used, but this operator does not compute it here.`);
+      this.sources.set(value, source);
+    }
+  }
+}
+
+class Lowering extends BaseContext implements LowerContext<never> {
+  readonly #program: ProgramLowering;
+
+  constructor(node: GraphNode, definition: OperatorDefinition, program: ProgramLowering) {
+    super(node, definition);
+    this.#program = program;
+  }
+
+  input(index: number): Source {
+    const value = this.node.inputs[index];
+    if (!value) return this.fail(`input ${index} is missing.`);
+    return this.#program.sourceOf(value, this.node);
+  }
+
+  outputShape(index: number): readonly Dim[] {
+    const type = this.node.outputs[index]?.type ?? this.#unusedOutputType(index);
+    if (type?.kind !== 'tensor' || !type.shape) throw new NotKnownYet(`shape of output ${index}`);
+    return type.shape;
+  }
+
+  outputDType(index: number): DType {
+    const type = this.node.outputs[index]?.type ?? this.#unusedOutputType(index);
+    if (type?.kind !== 'tensor') throw new NotKnownYet(`type of output ${index}`);
+    return type.dtype;
+  }
+
+  /** Lowerings may describe an output that nobody reads, for instance the first of several. */
+  #unusedOutputType(index: number) {
+    const unknown = (): never => {
+      throw new NotKnownYet('a size of an unused output');
+    };
+    const context = Object.assign(Object.create(this), {
+      freshDim: unknown,
+      broadcast: (...shapes: (readonly Dim[])[]) => broadcastShapes(shapes),
+    });
+    return this.node.operator?.infer(context)[index];
+  }
+
+  at(
+    source: number | Source,
+    index: readonly IndexLike[],
+    guard?: { readonly when: Expr; readonly otherwise: Operand },
+  ): Expr {
+    if (typeof source === 'number' && !guard) {
+      const literal = this.#literal(source);
+      if (literal) return literal;
+    }
+    return elementAt(typeof source === 'number' ? this.input(source) : source, index, guard);
+  }
+
+  broadcastAt(source: number | Source, index: readonly Expr[], outputShape: readonly Dim[]): Expr {
+    if (typeof source === 'number') {
+      const literal = this.#literal(source);
+      if (literal) return literal;
+    }
+    const from = typeof source === 'number' ? this.input(source) : source;
+    return elementAt(from, broadcastIndex(from.shape, index, outputShape));
+  }
+
+  scalar(index: number): Expr {
+    const literal = this.#literal(index);
+    if (literal) return literal;
+    const source = this.input(index);
+    return elementAt(
+      source,
+      source.shape.map(() => 0),
+    );
+  }
+
+  /** A one-element input whose value is known or is a size. */
+  #literal(index: number): Expr | undefined {
+    const value = this.node.inputs[index];
+    if (value?.type?.kind !== 'tensor' || !value.type.shape) return undefined;
+    const { dtype, shape } = value.type;
+    if (!literalTypes.has(dtype) || !productOf(shape).is(1)) return undefined;
+    if (value.constant) return constant(dtype, value.constant.data[0] as number | bigint);
+    const [size] = value.contents ?? [];
+    return size ? cast(dtype, dimension(size)) : undefined;
+  }
+
+  map(dtype: DType, shape: readonly DimLike[], body: (index: readonly Expr[]) => Expr, name?: string) {
+    return this.#program.builder.map(dtype, shape, body, name);
+  }
+
+  reduce(...rest: Parameters<StageBuilder['reduce']>) {
+    return this.#program.builder.reduce(...rest);
+  }
+
+  scan(...rest: Parameters<StageBuilder['scan']>) {
+    return this.#program.builder.scan(...rest);
+  }
+
+  segments(...rest: Parameters<StageBuilder['segments']>) {
+    return this.#program.builder.segments(...rest);
+  }
+
+  scatter(...rest: Parameters<StageBuilder['scatter']>) {
+    return this.#program.builder.scatter(...rest);
+  }
+
+  view(source: Source, shape: readonly DimLike[]) {
+    return this.#program.builder.view(source, shape);
+  }
+}
+
+export function broadcastShapes(shapes: readonly (readonly Dim[])[]): readonly Dim[] {
+  const rank = Math.max(0, ...shapes.map((shape) => shape.length));
+  return Array.from({ length: rank }, (_, axis) =>
+    shapes.reduce((size, shape) => {
+      const at = axis - (rank - shape.length);
+      return at < 0 ? size : size.broadcast(shape[at]);
+    }, Dim.constant(1)),
+  );
+}
+
+/** Index into a tensor of `shape` for an index into a shape that it was broadcast to. */
+export function broadcastIndex(
+  shape: readonly Dim[],
+  index: readonly IndexLike[],
+  outputShape: readonly Dim[],
+): readonly Expr[] {
+  const offset = outputShape.length - shape.length;
+  return shape.map((size, axis) => {
+    const position = toIndex(index[axis + offset]);
+    if (size.is(1)) return dimension(0);
+    const target = outputShape[axis + offset];
+    if (size.equals(target) || (size.constant !== undefined && size.constant > 1)) return position;
+    // Whether this size is 1 is known only at run time: the position is multiplied by 0 or 1.
+    return mul(position, dimension(size.sub(1).max(0).min(1)));
+  });
+}
+

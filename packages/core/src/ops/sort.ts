@@ -1,0 +1,128 @@
+// NonZero and Unique: results whose size only the data can tell.
+
+import { Dim } from '@onnx-ts/tensor-ir';
+import { tensorType } from '../graph/types.ts';
+import { elementCount, type Tensor } from '../session/tensor.ts';
+import { defineOperator, type HostValue, int } from './define.ts';
+import { elementsOf, type HostElements, int64Tensor, takeAlong } from './host-elements.ts';
+
+/** Index of every element that is not zero, false or empty, one column each, in row-major order. */
+export const NonZero = defineOperator({
+  name: 'NonZero',
+  since: 9,
+  infer: (context) => [tensorType('int64', [Dim.constant(context.rank(0)), context.freshDim('nonzero')])],
+  evaluate(context) {
+    const tensor = context.tensor(0);
+    const { dims } = tensor;
+    const elements = elementsOf(tensor);
+    const positions: number[] = [];
+    // NaN is not zero; bigint zero and the empty string are falsy.
+    for (let at = 0; at < elements.length; at++) if (elements[at] || Number.isNaN(elements[at])) positions.push(at);
+    const rows = dims.map((size, axis) => {
+      const step = elementCount(dims.slice(axis + 1));
+      return positions.map((position) => Math.floor(position / step) % size);
+    });
+    return int64Tensor(rows.flat(), [dims.length, positions.length]);
+  },
+});
+
+type Element = number | bigint | string;
+
+/** Ascending; NaN last. */
+function compareElements(a: Element, b: Element): number {
+  if (a < b) return -1;
+  if (a > b) return 1;
+  return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
+}
+
+/** The slices of a tensor along an axis: `at(k)` lists the elements of slice k in row-major order. */
+function slicesAlong(tensor: Tensor, axis: number): { readonly count: number; at(k: number): readonly Element[] } {
+  const elements: HostElements = elementsOf(tensor);
+  const count = tensor.dims[axis];
+  const inner = elementCount(tensor.dims.slice(axis + 1));
+  const outer = elementCount(tensor.dims.slice(0, axis));
+  const at = (k: number): readonly Element[] =>
+    Array.from(
+      { length: outer * inner },
+      (_, i) => elements[(Math.floor(i / inner) * count + k) * inner + (i % inner)],
+    );
+  return { count, at };
+}
+
+function compareSlices(a: readonly Element[], b: readonly Element[]): number {
+  for (let at = 0; at < a.length; at++) {
+    const order = compareElements(a[at], b[at]);
+    if (order !== 0) return order;
+  }
+  return 0;
+}
+
+/** Equal slices have equal keys. −0 equals 0 and NaN equals NaN; JSON keeps strings apart from what joins them. */
+function keyOf(slice: readonly Element[]): Element {
+  if (slice.length === 1) return slice[0];
+  return typeof slice[0] === 'string' ? JSON.stringify(slice) : slice.join();
+}
+
+/**
+ * The distinct elements, or the distinct slices along `axis`, in ascending order or by first occurrence; where each
+ * occurs first; which of them each input slice is; how often each occurs.
+ */
+export const Unique = defineOperator({
+  name: 'Unique',
+  since: 11,
+  attributes: { axis: int(), sorted: int(1) },
+  infer(context) {
+    const { axis } = context.attributes;
+    const count = context.freshDim('unique');
+    const list = tensorType('int64', [count]);
+    if (axis === undefined) {
+      const size = context.shape(0).reduce((product, dim) => product.mul(dim), Dim.constant(1));
+      return [tensorType(context.dtype(0), [count]), list, tensorType('int64', [size]), list];
+    }
+    const shape = context.shape(0);
+    const along = context.axis(axis, shape.length);
+    const inverse = tensorType('int64', [shape[along]]);
+    return [tensorType(context.dtype(0), shape.with(along, count)), list, inverse, list];
+  },
+  evaluate(context): readonly HostValue[] {
+    const { axis: given, sorted } = context.attributes;
+    const input = context.tensor(0);
+    const tensor = given === undefined ? input.reshape([input.size]) : input;
+    const axis = context.axis(given ?? 0, tensor.dims.length);
+    const slices = slicesAlong(tensor, axis);
+
+    const groups = new Map<Element, number>();
+    const first: number[] = [];
+    const counts: number[] = [];
+    const inverse: number[] = [];
+    for (let k = 0; k < slices.count; k++) {
+      const key = keyOf(slices.at(k));
+      let group = groups.get(key);
+      if (group === undefined) {
+        group = first.length;
+        groups.set(key, group);
+        first.push(k);
+        counts.push(0);
+      }
+      counts[group]++;
+      inverse.push(group);
+    }
+
+    const order = first.map((_, group) => group);
+    if (sorted) {
+      const contents = first.map((k) => slices.at(k));
+      order.sort((a, b) => compareSlices(contents[a], contents[b]));
+    }
+    const rank: number[] = [];
+    order.forEach((group, at) => {
+      rank[group] = at;
+    });
+    const firsts = order.map((group) => first[group]);
+    return [
+      takeAlong(tensor, axis, firsts),
+      int64Tensor(firsts),
+      int64Tensor(inverse.map((group) => rank[group])),
+      int64Tensor(order.map((group) => counts[group])),
+    ];
+  },
+});

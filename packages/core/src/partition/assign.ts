@@ -1,0 +1,150 @@
+// Placement: which nodes vanish into sizes, which run on the host, and which provider takes the rest.
+
+import { type DType, productOf } from '@onnx-ts/tensor-ir';
+import type { Graph, GraphNode, Value } from '../graph/graph.ts';
+import { operandsOf } from '../graph/traverse.ts';
+import { contentsOf } from '../ops/context.ts';
+import type { ExecutionProvider } from '../provider/contract.ts';
+
+/**
+ * - `none`: every output is known from sizes alone;
+ * - `host`: a host operator, or small integer work that is not worth a device;
+ * - `control`: core drives the bodies;
+ * - `late`: shapes depend on values: compiled when they are there;
+ * - otherwise the provider with that index.
+ */
+export type Placement =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'host'; readonly reason: string }
+  | { readonly kind: 'control' }
+  | { readonly kind: 'late'; readonly reason: string }
+  | { readonly kind: 'provider'; readonly provider: number };
+
+/** Elements up to which integer work stays on the host when its inputs are there. */
+const smallCount = 64;
+
+const sizeTypes = new Set<DType>(['int64', 'int32', 'bool']);
+
+function isKnown(value: Value | undefined): boolean {
+  return value === undefined || value.constant !== undefined || value.contents !== undefined;
+}
+
+function hasShape(value: Value | undefined): boolean {
+  return value === undefined || (value.type?.kind === 'tensor' && value.type.shape !== undefined);
+}
+
+function isString(value: Value | undefined): boolean {
+  return value?.type?.kind === 'tensor' && value.type.dtype === 'string';
+}
+
+function isSmallInteger(value: Value | undefined): boolean {
+  if (value === undefined) return true;
+  if (value.type?.kind !== 'tensor' || !value.type.shape || !sizeTypes.has(value.type.dtype)) return false;
+  const count = productOf(value.type.shape).constant;
+  return count !== undefined && count <= smallCount;
+}
+
+/** Placement of every node of a graph whose types are inferred and whose composites are expanded. */
+export function assignNodes(graph: Graph, providers: readonly ExecutionProvider[]): Map<GraphNode, Placement> {
+  const placements = new Map<GraphNode, Placement>();
+  const onHost = new Set<Value>(graph.inputs);
+  for (const node of graph.nodes) {
+    const placement = placeNode(node, providers, onHost);
+    placements.set(node, placement);
+    if (placement.kind === 'provider') continue;
+    for (const output of node.outputs) if (output) onHost.add(output);
+  }
+  return placements;
+}
+
+function placeNode(node: GraphNode, providers: readonly ExecutionProvider[], onHost: ReadonlySet<Value>): Placement {
+  const definition = node.operator!;
+  if (definition.control) return { kind: 'control' };
+  if (!definition.nondeterministic && node.outputs.every(isKnown)) return { kind: 'none' };
+  if (definition.evaluate) return { kind: 'host', reason: 'this operator runs on the host' };
+  const operands = operandsOf(node);
+  if (operands.some(isString) || node.outputs.some(isString)) return { kind: 'host', reason: 'strings stay on the host' };
+  if (!node.inputs.every(hasShape) || !node.outputs.every(hasShape)) {
+    return { kind: 'late', reason: 'its shapes depend on values' };
+  }
+  if (definition.expand) return { kind: 'late', reason: 'it could not be expanded before the run' };
+  for (const at of definition.valueInputs ?? []) {
+    if (node.inputs[at] && !contentsOf(node.inputs[at]) && !node.inputs[at].constant) {
+      return { kind: 'late', reason: `input ${at} is known only when the model runs` };
+    }
+  }
+  const isOnHost = (value: Value): boolean => isKnown(value) || onHost.has(value);
+  if (node.outputs.every(isSmallInteger) && operands.every(isSmallInteger) && operands.every(isOnHost)) {
+    return { kind: 'host', reason: 'a few integers that are on the host already' };
+  }
+  const reasons: string[] = [];
+  for (const [at, provider] of providers.entries()) {
+    const support = provider.supports(node);
+    if (support.ok) return { kind: 'provider', provider: at };
+    reasons.push(`${provider.id}: ${support.reason}`);
+  }
+  return { kind: 'host', reason: reasons.join('; ') || 'no provider is open' };
+}
+
+/** One step of a plan: nodes that run together, in an order that respects what they read. */
+export interface Cluster {
+  readonly placement: Exclude<Placement, { kind: 'none' }>;
+  readonly nodes: readonly GraphNode[];
+}
+
+const keyOf = (placement: Placement): string =>
+  placement.kind === 'provider' ? `provider ${placement.provider}` : placement.kind;
+
+/**
+ * Groups neighbours with the same placement. A node joins the latest group of its placement that comes after everything
+ * it reads, so that host work in between does not cut a provider's partition more than it must.
+ */
+export function clusterNodes(graph: Graph, placements: ReadonlyMap<GraphNode, Placement>): Cluster[] {
+  const levels = new Map<Value, number>();
+  /** First level at which a size has a value, for sizes that a run finds out. */
+  const known = new Map<string, number>();
+  const inputSymbols = new Set<string>();
+  for (const value of [...graph.inputs, ...graph.captures]) collectSymbols(value, inputSymbols);
+  const groups: { key: string; placement: Cluster['placement']; nodes: GraphNode[] }[][] = [];
+  for (const node of graph.nodes) {
+    const placement = placements.get(node)!;
+    if (placement.kind === 'none') continue;
+    const key = keyOf(placement);
+    let level = 0;
+    for (const operand of operandsOf(node)) {
+      const producer = operand.producer && placements.get(operand.producer);
+      if (!producer || producer.kind === 'none' || !levels.has(operand)) continue;
+      // Reading from a group of the same kind is free; anything else needs a later level.
+      const same = producer.kind === 'provider' && keyOf(producer) === key;
+      level = Math.max(level, levels.get(operand)! + (same ? 0 : 1));
+    }
+    if (known.size > 0) for (const name of symbolsOf(node)) level = Math.max(level, known.get(name) ?? 0);
+    for (const output of node.outputs) if (output) levels.set(output, level);
+    if (placement.kind !== 'provider') {
+      for (const name of outputSymbols(node)) if (name.includes('#') && !known.has(name) && !inputSymbols.has(name)) known.set(name, level + 1);
+    }
+    groups[level] ??= [];
+    const group = groups[level].find((candidate) => candidate.key === key && placement.kind === 'provider');
+    if (group) group.nodes.push(node);
+    else groups[level].push({ key, placement, nodes: [node] });
+  }
+  return groups.flat();
+}
+
+function outputSymbols(node: GraphNode): Set<string> {
+  const symbols = new Set<string>();
+  for (const output of node.outputs) collectSymbols(output, symbols);
+  return symbols;
+}
+
+/** Sizes that a node's work depends on. */
+function symbolsOf(node: GraphNode): Set<string> {
+  const symbols = outputSymbols(node);
+  for (const operand of operandsOf(node)) collectSymbols(operand, symbols);
+  return symbols;
+}
+
+function collectSymbols(value: Value | undefined, into: Set<string>): void {
+  if (value?.type?.kind === 'tensor') for (const dim of value.type.shape ?? []) dim.symbols(into);
+  for (const dim of value?.contents ?? []) dim.symbols(into);
+}

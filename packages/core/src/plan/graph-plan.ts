@@ -1,0 +1,149 @@
+// A graph made ready to run: steps in order, each on a provider, on the host, or driving the bodies of control flow.
+
+import type { Graph, GraphNode, Value } from '../graph/graph.ts';
+import { operandsOf } from '../graph/traverse.ts';
+import type { OperatorRegistry } from '../ops/registry.ts';
+import { assignNodes, type Cluster, clusterNodes, type Placement } from '../partition/assign.ts';
+import type { CompileContext, ExecutionProvider, RunContext } from '../provider/contract.ts';
+import type { HostEvaluator } from '../session/host-evaluator.ts';
+import { ControlStep } from './control-flow.ts';
+import { buildPartition } from './partition-program.ts';
+import type { RuntimeValue } from './runtime-value.ts';
+import { checkAborted, HostStep, LateStep, PartitionStep, RunState, type Step } from './steps.ts';
+
+export interface PlanEnvironment {
+  readonly registry: OperatorRegistry;
+  readonly evaluator: HostEvaluator;
+  /** In order of preference. */
+  readonly providers: readonly ExecutionProvider[];
+}
+
+export class GraphPlan {
+  readonly graph: Graph;
+  readonly steps: readonly Step[];
+  readonly placements: ReadonlyMap<GraphNode, Placement>;
+  /** Values whose last reader is the step at that index. */
+  readonly #lastUse: readonly (readonly Value[])[];
+
+  private constructor(graph: Graph, steps: readonly Step[], placements: ReadonlyMap<GraphNode, Placement>) {
+    this.graph = graph;
+    this.steps = steps;
+    this.placements = placements;
+    this.#lastUse = lastUses(graph, steps);
+  }
+
+  /** @throws OnnxTsError */
+  static async compile(graph: Graph, environment: PlanEnvironment, context: CompileContext): Promise<GraphPlan> {
+    const placements = assignNodes(graph, environment.providers);
+    const clusters = clusterNodes(graph, placements);
+    const readers = readersOf(graph, clusters);
+    const outputs = new Set(graph.outputs);
+    const steps: Step[] = [];
+    try {
+      for (const cluster of clusters) {
+        checkAborted(context.signal);
+        const isNeeded = (value: Value): boolean =>
+          outputs.has(value) || [...(readers.get(value) ?? [])].some((reader) => reader !== cluster);
+        steps.push(await makeStep(cluster, clusters.length, steps.length, isNeeded, environment, context));
+      }
+    } catch (error) {
+      for (const step of steps) step.dispose();
+      throw error;
+    }
+    return new GraphPlan(graph, steps, placements);
+  }
+
+  /**
+   * @param inputs one per graph input; undefined where a default (an initializer) is to be used. They stay the caller's.
+   * @param outer values of the enclosing plan that this graph captures
+   * @returns one value per graph output, each to be released by the caller
+   */
+  async run(
+    inputs: readonly (RuntimeValue | undefined)[],
+    outer: RunState | undefined,
+    binding: Map<string, number>,
+    context: RunContext,
+  ): Promise<RuntimeValue[]> {
+    const state = new RunState(binding, context);
+    for (const [at, value] of this.graph.inputs.entries()) {
+      const given = inputs[at];
+      if (given) state.values.set(value, given.retain());
+    }
+    if (outer) for (const value of this.graph.captures) state.values.set(value, outer.get(value).retain());
+    try {
+      for (const [at, step] of this.steps.entries()) {
+        checkAborted(context.signal);
+        await step.run(state);
+        for (const value of this.#lastUse[at]) {
+          state.values.get(value)?.release();
+          state.values.delete(value);
+        }
+      }
+      return this.graph.outputs.map((value) => state.get(value).retain());
+    } finally {
+      for (const value of state.values.values()) value.release();
+    }
+  }
+
+  dispose(): void {
+    for (const step of this.steps) step.dispose();
+  }
+}
+
+/** Clusters that read each value. */
+function readersOf(graph: Graph, clusters: readonly Cluster[]): Map<Value, Set<Cluster>> {
+  const readers = new Map<Value, Set<Cluster>>();
+  for (const cluster of clusters) {
+    for (const node of cluster.nodes) {
+      for (const operand of operandsOf(node)) {
+        const set = readers.get(operand);
+        if (set) set.add(cluster);
+        else readers.set(operand, new Set([cluster]));
+      }
+    }
+  }
+  return readers;
+}
+
+async function makeStep(
+  cluster: Cluster,
+  count: number,
+  index: number,
+  isNeeded: (value: Value) => boolean,
+  environment: PlanEnvironment,
+  context: CompileContext,
+): Promise<Step> {
+  const { registry, evaluator, providers } = environment;
+  const [node] = cluster.nodes;
+  switch (cluster.placement.kind) {
+    case 'provider': {
+      const provider = providers[cluster.placement.provider];
+      const partition = buildPartition(`${provider.id}-${index}`, cluster.nodes, isNeeded);
+      const progress = context.progress;
+      return PartitionStep.compile(partition, provider, {
+        ...context,
+        ...(progress && {
+          progress: (fraction: number, what: string) => progress((index + fraction) / count, what),
+        }),
+      });
+    }
+    case 'host':
+      return new HostStep(node, evaluator);
+    case 'late':
+      return new LateStep(node, evaluator, registry, providers);
+    case 'control':
+      return ControlStep.compile(node, environment, context);
+  }
+}
+
+function lastUses(graph: Graph, steps: readonly Step[]): Value[][] {
+  const outputs = new Set(graph.outputs);
+  const last = new Map<Value, number>();
+  for (const [at, step] of steps.entries()) {
+    for (const value of step.operands) last.set(value, at);
+    for (const node of step.nodes) for (const output of node.outputs) if (output && !last.has(output)) last.set(output, at);
+  }
+  const result: Value[][] = steps.map(() => []);
+  for (const [value, at] of last) if (!outputs.has(value)) result[at].push(value);
+  return result;
+}

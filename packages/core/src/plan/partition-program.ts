@@ -1,0 +1,97 @@
+// Nodes of one placement → a partition: what crosses its border, and its tensor program.
+
+import {
+  bodiesOf,
+  type Dim,
+  elementAt,
+  newTensorRef,
+  type Program,
+  type ProgramOutput,
+  type Source,
+  type Stage,
+  type TensorRef,
+  walk,
+} from '@onnx-ts/tensor-ir';
+import { OnnxTsError } from '../errors.ts';
+import type { GraphNode, Value } from '../graph/graph.ts';
+import { nodeError, placeOf } from '../ops/context.ts';
+import { ProgramLowering } from '../ops/lowering.ts';
+import type { Partition } from '../provider/contract.ts';
+import type { Tensor } from '../session/tensor.ts';
+
+/**
+ * Lowers nodes in order.
+ * @param isNeeded values that somebody outside reads
+ * @throws OnnxTsError naming the node whose lowering fails
+ */
+export function buildPartition(name: string, nodes: readonly GraphNode[], isNeeded: (value: Value) => boolean): Partition {
+  const lowering = new ProgramLowering();
+  for (const node of nodes) {
+    try {
+      lowering.lower(node);
+    } catch (error) {
+      if (OnnxTsError.is(error)) throw error;
+      const what = `it could not be lowered: ${(error as Error).message}.`;
+      throw new OnnxTsError('INTERNAL', what, { place: placeOf(node), cause: error });
+    }
+  }
+  const outputs: Value[] = [];
+  for (const node of nodes) for (const value of node.outputs) if (value && isNeeded(value)) outputs.push(value);
+  const tensors = new Map<Value, TensorRef>(lowering.inputs);
+  const programOutputs = outputs.map((value): ProgramOutput => {
+    const source = materialised(lowering, value);
+    const tensor = newTensorRef(value.name, source.dtype, source.shape);
+    tensors.set(value, tensor);
+    return { tensor, source };
+  });
+  const constants = new Map<TensorRef, Tensor>();
+  for (const [value, tensor] of lowering.constants) constants.set(tensor, value.constant!);
+  const program: Program = {
+    inputs: [...constants.keys(), ...lowering.inputs.values()],
+    stages: lowering.builder.stages,
+    outputs: programOutputs,
+  };
+  return { name, nodes, inputs: [...lowering.inputs.keys()], outputs, program: withoutDeadStages(program), constants, tensors };
+}
+
+/** An output that is an input or constant as it stands is copied: the two are separate buffers. */
+function materialised(lowering: ProgramLowering, value: Value): Source {
+  const source = lowering.sources.get(value);
+  if (!source) throw nodeError(value.producer!, `"${value.name}" was not computed.`);
+  if (source.kind !== 'tensor') return source;
+  return lowering.builder.map(source.dtype, source.shape, (index) => elementAt(source, index));
+}
+
+/** Stages and inputs that reach no output are dropped. */
+export function withoutDeadStages(program: Program): Program {
+  const live = new Set<Source>(program.outputs.map((output) => output.source));
+  const kept: Stage[] = [];
+  for (let at = program.stages.length - 1; at >= 0; at--) {
+    const stage = program.stages[at];
+    if (!live.has(stage)) continue;
+    kept.push(stage);
+    if (stage.kind === 'view') live.add(stage.source);
+    for (const { body } of bodiesOf(stage)) walk(body, (e) => e.kind === 'load' && live.add(e.source));
+  }
+  return { ...program, stages: kept.reverse() };
+}
+
+/** Symbols that any size in a program depends on. */
+export function programSymbols(program: Program): string[] {
+  const symbols = new Set<string>();
+  const add = (dims: readonly Dim[]): void => dims.forEach((dim) => dim.symbols(symbols));
+  for (const tensor of program.inputs) add(tensor.shape);
+  for (const { tensor } of program.outputs) add(tensor.shape);
+  for (const stage of program.stages) {
+    add(stage.shape);
+    if (stage.kind === 'segments') add(stage.segments.map((segment) => segment.offset));
+    for (const { axes, body } of bodiesOf(stage)) {
+      add(axes.map((axis) => axis.size));
+      walk(body, (e) => {
+        if (e.kind === 'dim') e.dim.symbols(symbols);
+        if (e.kind === 'bounded') e.size.symbols(symbols);
+      });
+    }
+  }
+  return [...symbols].sort();
+}

@@ -1,0 +1,333 @@
+// The steps of a plan: partitions on providers, single nodes on the host, nodes compiled when their shapes are known.
+
+import { byteLength, Dim } from '@onnx-ts/tensor-ir';
+import { OnnxTsError } from '../errors.ts';
+import { type GraphNode, newValue, type Value } from '../graph/graph.ts';
+import { operandsOf } from '../graph/traverse.ts';
+import { tensorType } from '../graph/types.ts';
+import { FreshDims, nodeError } from '../ops/context.ts';
+import type { HostValue } from '../ops/define.ts';
+import type { OperatorRegistry } from '../ops/registry.ts';
+import { expandNode } from '../passes/expand-composites.ts';
+import { inferNode } from '../passes/infer-types.ts';
+import type {
+  BoundExecutable,
+  CompileContext,
+  Executable,
+  ExecutionProvider,
+  Partition,
+  RunContext,
+} from '../provider/contract.ts';
+import type { HostEvaluator } from '../session/host-evaluator.ts';
+import { tensorOfContents, typeOfHostValue } from '../session/host-value.ts';
+import { elementCount, Tensor } from '../session/tensor.ts';
+import { LruCache } from './lru.ts';
+import { buildPartition, programSymbols } from './partition-program.ts';
+import { bindShape, concreteDims, RuntimeValue } from './runtime-value.ts';
+
+/** What a plan knows while it runs. */
+export class RunState {
+  readonly values = new Map<Value, RuntimeValue>();
+  readonly binding: Map<string, number>;
+  readonly context: RunContext;
+
+  constructor(binding: Map<string, number>, context: RunContext) {
+    this.binding = binding;
+    this.context = context;
+  }
+
+  /** Value of an operand: computed, constant, or made from sizes. */
+  get(value: Value): RuntimeValue {
+    let found = this.values.get(value);
+    if (found) return found;
+    if (value.constant) found = RuntimeValue.ofHost(value.constant);
+    else if (value.contents && value.type?.kind === 'tensor' && value.type.dtype !== 'string') {
+      const dims = concreteDims(value.type, this.binding, `"${value.name}"`);
+      found = RuntimeValue.ofHost(tensorOfContents(value.type.dtype, dims, value.contents, this.binding));
+    }
+    if (!found) throw new OnnxTsError('INTERNAL', 'a value was used before it was computed.', { place: { value: value.name } });
+    this.values.set(value, found);
+    return found;
+  }
+
+  /** Records an output and learns the sizes that only the run could tell. */
+  set(value: Value, result: RuntimeValue): void {
+    const { type } = value;
+    if (type?.kind === 'tensor' && type.shape && result.dims) {
+      bindShape(type.shape, result.dims, this.binding, (what) => {
+        throw new OnnxTsError('INTERNAL', `its result has an unexpected shape: ${what}`, { place: { value: value.name } });
+      });
+    }
+    this.values.set(value, result);
+  }
+}
+
+export interface Step {
+  readonly nodes: readonly GraphNode[];
+  readonly operands: readonly Value[];
+  run(state: RunState): Promise<void>;
+  dispose(): void;
+}
+
+export function checkAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new OnnxTsError('ABORTED', 'the run was aborted.', { cause: signal.reason });
+}
+
+/** Combinations of sizes whose bindings are kept. */
+const keptBindings = 8;
+
+export class PartitionStep implements Step {
+  readonly nodes: readonly GraphNode[];
+  readonly operands: readonly Value[];
+  readonly provider: ExecutionProvider;
+  readonly executable: Executable;
+  readonly #inputs: readonly Value[];
+  readonly #outputs: readonly Value[];
+  readonly #symbols: readonly string[];
+  readonly #bindings = new LruCache<BoundExecutable>(keptBindings, (bound) => bound.dispose());
+
+  private constructor(partition: Partition, provider: ExecutionProvider, executable: Executable) {
+    this.nodes = partition.nodes;
+    this.operands = partition.inputs;
+    this.provider = provider;
+    this.executable = executable;
+    this.#inputs = partition.inputs;
+    this.#outputs = partition.outputs;
+    this.#symbols = programSymbols(partition.program);
+  }
+
+  static async compile(partition: Partition, provider: ExecutionProvider, context: CompileContext): Promise<PartitionStep> {
+    return new PartitionStep(partition, provider, await provider.compile(partition, context));
+  }
+
+  async run(state: RunState): Promise<void> {
+    const key = this.#symbols.map((name) => state.binding.get(name)).join(',');
+    let bound = this.#bindings.get(key);
+    if (!bound) {
+      bound = this.executable.bind(state.binding);
+      this.#bindings.set(key, bound);
+    }
+    const buffers = [];
+    for (const value of this.#inputs) buffers.push(await state.get(value).device(this.provider));
+    const results: RuntimeValue[] = [];
+    try {
+      for (const value of this.#outputs) {
+        const dims = concreteDims(value.type, state.binding, `"${value.name}"`);
+        const dtype = (value.type as { dtype: Parameters<typeof byteLength>[0] }).dtype;
+        const buffer = this.provider.memory.allocate(byteLength(dtype, elementCount(dims)));
+        buffers.push(buffer);
+        results.push(RuntimeValue.onDevice(this.provider, buffer, dtype, dims));
+      }
+      await bound.run(buffers, state.context);
+    } catch (error) {
+      for (const result of results) result.release();
+      throw error;
+    }
+    for (const [at, value] of this.#outputs.entries()) state.values.set(value, results[at]);
+  }
+
+  /** Intermediate memory of the bindings made so far is freed with them. */
+  dispose(): void {
+    this.#bindings.clear();
+    this.executable.dispose();
+  }
+}
+
+export class HostStep implements Step {
+  readonly nodes: readonly GraphNode[];
+  readonly operands: readonly Value[];
+  readonly #node: GraphNode;
+  readonly #evaluator: HostEvaluator;
+
+  constructor(node: GraphNode, evaluator: HostEvaluator) {
+    this.nodes = [node];
+    this.operands = operandsOf(node);
+    this.#node = node;
+    this.#evaluator = evaluator;
+  }
+
+  async run(state: RunState): Promise<void> {
+    const start = performance.now();
+    const inputs = await hostInputs(this.#node, state);
+    const results = this.#evaluator.evaluate(this.#node, inputs);
+    setOutputs(this.#node, results, state);
+    state.context.trace?.({ name: this.#node.name, kind: `host ${this.#node.op}`, start, duration: performance.now() - start });
+  }
+
+  dispose(): void {}
+}
+
+async function hostInputs(node: GraphNode, state: RunState): Promise<(HostValue | undefined)[]> {
+  const inputs: (HostValue | undefined)[] = [];
+  for (const value of node.inputs) inputs.push(value && (await state.get(value).host()));
+  return inputs;
+}
+
+export function setOutputs(node: GraphNode, results: readonly (HostValue | undefined)[], state: RunState): void {
+  for (const [at, value] of node.outputs.entries()) {
+    if (!value) continue;
+    const result = results[at];
+    if (result === undefined) throw nodeError(node, `output ${at} ("${value.name}") was not computed.`);
+    state.set(value, RuntimeValue.ofHost(result));
+  }
+}
+
+/** Elements below which compiling a late node costs more than interpreting it. */
+const worthCompiling = 4096;
+
+/**
+ * A node whose shapes depend on values. When it is reached they are known: it is compiled for these sizes on the first
+ * provider that can, or computed on the host when it is small.
+ */
+export class LateStep implements Step {
+  readonly nodes: readonly GraphNode[];
+  readonly operands: readonly Value[];
+  readonly #node: GraphNode;
+  readonly #evaluator: HostEvaluator;
+  readonly #registry: OperatorRegistry;
+  readonly #providers: readonly ExecutionProvider[];
+  readonly #compiled = new LruCache<LatePartition>(keptBindings, (partition) => partition.dispose());
+
+  constructor(
+    node: GraphNode,
+    evaluator: HostEvaluator,
+    registry: OperatorRegistry,
+    providers: readonly ExecutionProvider[],
+  ) {
+    this.nodes = [node];
+    this.operands = operandsOf(node);
+    this.#node = node;
+    this.#evaluator = evaluator;
+    this.#registry = registry;
+    this.#providers = providers;
+  }
+
+  async run(state: RunState): Promise<void> {
+    const start = performance.now();
+    const node = this.#node;
+    const inputs = node.inputs.map((value) => value && state.get(value));
+    const known = new Map<number, HostValue>();
+    const valueInputs = new Set(node.operator?.valueInputs ?? []);
+    let elements = 0;
+    let plain = true;
+    for (const [at, input] of inputs.entries()) {
+      if (!input) continue;
+      if (!input.dims || input.dtype === 'string') plain = false;
+      else elements += elementCount(input.dims);
+      if (valueInputs.has(at)) known.set(at, await input.host());
+    }
+    if (plain && elements > worthCompiling) {
+      const partition = await this.#partition(inputs, known);
+      if (partition) {
+        const results = await partition.run(inputs, state.context);
+        for (const [at, value] of node.outputs.entries()) if (value) state.set(value, results[at]!);
+        return;
+      }
+    }
+    setOutputs(node, this.#evaluator.evaluate(node, await hostInputs(node, state)), state);
+    state.context.trace?.({ name: node.name, kind: `host ${node.op}`, start, duration: performance.now() - start });
+  }
+
+  async #partition(
+    inputs: readonly (RuntimeValue | undefined)[],
+    known: ReadonlyMap<number, HostValue>,
+  ): Promise<LatePartition | undefined> {
+    const keyParts = inputs.map((input, at) => {
+      if (!input) return '';
+      const value = known.get(at);
+      const contents = Tensor.is(value) ? `=${Array.from(value.data as ArrayLike<unknown>).join(' ')}` : '';
+      return `${input.dtype}[${input.dims!.join(' ')}]${contents}`;
+    });
+    const key = keyParts.join(';');
+    const before = this.#compiled.get(key);
+    if (before) return before;
+    for (const provider of this.#providers) {
+      const partition = await LatePartition.compile(this.#node, inputs, known, this.#registry, provider);
+      if (!partition) continue;
+      this.#compiled.set(key, partition);
+      return partition;
+    }
+    return undefined;
+  }
+
+  dispose(): void {
+    this.#compiled.clear();
+  }
+}
+
+class LatePartition {
+  readonly #step: PartitionStep;
+  /** Input and output values of the specialised node. */
+  readonly #inputs: readonly (Value | undefined)[];
+  readonly #outputs: readonly (Value | undefined)[];
+
+  private constructor(step: PartitionStep, inputs: readonly (Value | undefined)[], outputs: readonly (Value | undefined)[]) {
+    this.#step = step;
+    this.#inputs = inputs;
+    this.#outputs = outputs;
+  }
+
+  static async compile(
+    node: GraphNode,
+    inputs: readonly (RuntimeValue | undefined)[],
+    known: ReadonlyMap<number, HostValue>,
+    registry: OperatorRegistry,
+    provider: ExecutionProvider,
+  ): Promise<LatePartition | undefined> {
+    const fresh = new FreshDims();
+    const values = new Map<Value, Value>();
+    const specialised: GraphNode = {
+      ...node,
+      inputs: node.inputs.map((input, at) => {
+        const given = inputs[at];
+        if (!input || !given) return undefined;
+        const before = values.get(input);
+        if (before) return before;
+        const constant = known.get(at) ?? input.constant;
+        const type = constant ? typeOfHostValue(constant) : tensorType(given.dtype!, given.dims!.map(Dim.constant));
+        const value = newValue(input.name, type);
+        if (Tensor.is(constant)) value.constant = constant;
+        values.set(input, value);
+        return value;
+      }),
+      outputs: node.outputs.map((output) => output && newValue(output.name)),
+    };
+    for (const output of specialised.outputs) if (output) output.producer = specialised;
+    inferNode(specialised, registry, fresh);
+    const nodes = expandAll([specialised], registry, fresh);
+    if (!nodes?.every((inner) => inner.operator?.lower && provider.supports(inner).ok)) return undefined;
+    const outputs = specialised.outputs.filter((output) => output !== undefined);
+    const partition = buildPartition(node.name, nodes, (value) => outputs.includes(value));
+    const step = await PartitionStep.compile(partition, provider, {});
+    return new LatePartition(step, specialised.inputs, specialised.outputs);
+  }
+
+  async run(inputs: readonly (RuntimeValue | undefined)[], context: RunContext): Promise<(RuntimeValue | undefined)[]> {
+    const state = new RunState(new Map(), context);
+    for (const [at, value] of this.#inputs.entries()) {
+      const given = inputs[at];
+      if (value && given) state.values.set(value, given);
+    }
+    await this.#step.run(state);
+    return this.#outputs.map((value) => value && state.get(value));
+  }
+
+  dispose(): void {
+    this.#step.dispose();
+  }
+}
+
+function expandAll(nodes: readonly GraphNode[], registry: OperatorRegistry, fresh: FreshDims): readonly GraphNode[] | undefined {
+  const result: GraphNode[] = [];
+  for (const node of nodes) {
+    if (!node.operator?.expand) {
+      result.push(node);
+      continue;
+    }
+    const expanded = expandNode(node, registry, fresh);
+    const inner = expanded && expandAll(expanded, registry, fresh);
+    if (!inner) return undefined;
+    result.push(...inner);
+  }
+  return result;
+}

@@ -1,0 +1,7 @@
+// '@onnx-ts/core/provider': what the author of a provider needs.
+
+export { OnnxTsError } from '../errors.ts';
+export type { GraphNode, Value } from '../graph/graph.ts';
+export type { ValueType } from '../graph/types.ts';
+export { Tensor } from '../session/tensor.ts';
+export type * from './contract.ts';

@@ -1,0 +1,86 @@
+// Checks what a caller feeds against what the model declares, before anything runs.
+
+import type { DimBinding } from '@onnx-ts/tensor-ir';
+import { OnnxTsError } from '../errors.ts';
+import type { Graph, Value } from '../graph/graph.ts';
+import { typeText } from '../graph/types.ts';
+import type { HostValue } from '../ops/define.ts';
+import { bindShape, RuntimeValue } from '../plan/runtime-value.ts';
+import { Tensor, type TensorDataLike } from './tensor.ts';
+
+/** A tensor of this or another library with the same shape of object, or a sequence, optional or map. */
+export type Feed = HostValue | { readonly type: string; readonly data: unknown; readonly dims: readonly number[] };
+
+function toHostValue(feed: Feed, name: string): HostValue {
+  if (Tensor.is(feed)) return feed;
+  if (typeof feed === 'object' && feed !== null && 'kind' in feed) return feed;
+  if (typeof feed === 'object' && feed !== null && 'dims' in feed && 'type' in feed) {
+    return new Tensor(feed.type as 'float32', feed.data as TensorDataLike, feed.dims);
+  }
+  throw new OnnxTsError('INVALID_INPUT', `a feed must be a tensor, not ${feed === null ? 'null' : typeof feed}.`, {
+    place: { value: name },
+    hint: 'Use new Tensor(type, data, dims).',
+  });
+}
+
+/** Rejects a feed: says what the input declares. */
+function reject(value: Value, what: string): never {
+  throw new OnnxTsError('INVALID_INPUT', what, {
+    place: { value: value.name },
+    hint: `The input is ${typeText(value.type)}.`,
+  });
+}
+
+/**
+ * One value per graph input, undefined for those that keep their default; sizes are learned into `binding`.
+ * @throws OnnxTsError INVALID_INPUT for unknown names, missing inputs, wrong element types or sizes
+ */
+export function bindFeeds(
+  graph: Graph,
+  feeds: Readonly<Record<string, Feed>>,
+  binding: Map<string, number>,
+): (RuntimeValue | undefined)[] {
+  if (typeof feeds !== 'object' || feeds === null) {
+    throw new OnnxTsError('INVALID_INPUT', 'the feeds must be an object from input names to tensors.');
+  }
+  const names = new Set(graph.inputs.map((input) => input.name));
+  for (const name of Object.keys(feeds)) {
+    if (names.has(name)) continue;
+    throw new OnnxTsError('INVALID_INPUT', `the model has no input "${name}".`, {
+      hint: `Its inputs are ${[...names].map((known) => `"${known}"`).join(', ')}.`,
+    });
+  }
+  return graph.inputs.map((value) => {
+    const feed = feeds[value.name];
+    if (feed === undefined) {
+      if (value.constant) return undefined;
+      return reject(value, 'this input is missing from the feeds.');
+    }
+    const host = toHostValue(feed, value.name);
+    checkKind(value, host);
+    const runtime = RuntimeValue.ofHost(host);
+    if (value.type?.kind === 'tensor' && value.type.shape && runtime.dims) {
+      bindShape(value.type.shape, runtime.dims, binding, (what) => reject(value, what));
+    }
+    return runtime;
+  });
+}
+
+function checkKind(value: Value, host: HostValue): void {
+  const { type } = value;
+  if (!type) return;
+  if (Tensor.is(host)) {
+    if (type.kind === 'optional' && type.element.kind === 'tensor') return;
+    if (type.kind !== 'tensor') reject(value, `a tensor was fed.`);
+    else if (type.dtype !== host.type) reject(value, `a ${host.type} tensor was fed.`);
+    return;
+  }
+  if (host.kind === type.kind || (type.kind === 'optional' && type.element.kind === host.kind)) return;
+  reject(value, `a ${host.kind} was fed.`);
+}
+
+/** Sizes of all inputs for a message. */
+export function bindingText(binding: DimBinding): string {
+  return [...binding].map(([name, size]) => `${name} = ${size}`).join(', ');
+}
+

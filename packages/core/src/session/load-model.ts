@@ -1,0 +1,239 @@
+// Where models come from: bytes, files, URLs; and the files of external data beside them.
+
+import type { GraphProto, ModelProto, TensorProto } from '@onnx-ts/onnx-proto';
+import { OnnxTsError } from '../errors.ts';
+import { parseModel } from '../onnx/import-model.ts';
+import { externalPlace, type WeightFile, weightFileOf, WeightResolver } from '../onnx/weights.ts';
+
+export type ModelSource = string | URL | Uint8Array | ArrayBufferLike;
+
+/** A file of external data that the caller has at hand. */
+export interface ExternalData {
+  /** As the model names it. */
+  readonly path: string;
+  readonly data: Uint8Array | ArrayBufferLike | string | URL;
+}
+
+export interface LoadOptions {
+  readonly externalData?: readonly ExternalData[];
+  readonly signal?: AbortSignal;
+  /** Bytes so far and in all (undefined when the server does not say). */
+  readonly onBytes?: (done: number, total: number | undefined, what: string) => void;
+}
+
+export interface LoadedModel {
+  readonly proto: ModelProto;
+  readonly weights: WeightResolver;
+  /** Closes files; weights that were not read by then are gone. */
+  close(): void;
+}
+
+interface NodeModules {
+  readonly fs: typeof import('node:fs');
+  readonly path: typeof import('node:path');
+  readonly url: typeof import('node:url');
+}
+
+/** Node's modules without an import that bundlers for browsers would stumble over. */
+function nodeModules(): NodeModules | undefined {
+  const get = (globalThis as { process?: { getBuiltinModule?: (id: string) => unknown } }).process?.getBuiltinModule;
+  if (!get) return undefined;
+  return { fs: get('node:fs'), path: get('node:path'), url: get('node:url') } as NodeModules;
+}
+
+/** @throws OnnxTsError INVALID_INPUT, INVALID_MODEL, EXTERNAL_DATA or ABORTED */
+export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<LoadedModel> {
+  options.signal?.throwIfAborted();
+  if (typeof source !== 'string' && !(source instanceof URL)) {
+    const bytes = bytesOf(source);
+    const proto = parseModel(bytes);
+    return finish(proto, await openWeights(proto, undefined, options));
+  }
+  const place = placeOf(source);
+  const bytes = place.kind === 'file' ? readFile(place.path) : await download(place.url, 'model', options);
+  const proto = parseModel(bytes);
+  return finish(proto, await openWeights(proto, place, options));
+}
+
+type Place = { readonly kind: 'file'; readonly path: string } | { readonly kind: 'url'; readonly url: URL };
+
+function placeOf(source: string | URL): Place {
+  const node = nodeModules();
+  const text = String(source);
+  if (/^[A-Za-z][A-Za-z0-9+.-]+:/.test(text)) {
+    const url = new URL(text);
+    if (url.protocol !== 'file:') return { kind: 'url', url };
+    if (node) return { kind: 'file', path: node.url.fileURLToPath(url) };
+  }
+  if (node) return { kind: 'file', path: text };
+  const base = (globalThis as { location?: { href: string } }).location?.href;
+  return { kind: 'url', url: new URL(text, base) };
+}
+
+function finish(proto: ModelProto, files: ReadonlyMap<string, WeightFile>): LoadedModel {
+  return {
+    proto,
+    weights: new WeightResolver(files),
+    close: () => {
+      for (const file of files.values()) file.close?.();
+    },
+  };
+}
+
+function bytesOf(source: Uint8Array | ArrayBufferLike): Uint8Array {
+  if (source instanceof Uint8Array) return source;
+  if (ArrayBuffer.isView(source)) {
+    const view = source as ArrayBufferView;
+    return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  }
+  const isBuffer = source instanceof ArrayBuffer || Object.prototype.toString.call(source) === '[object SharedArrayBuffer]';
+  if (isBuffer) return new Uint8Array(source);
+  throw new OnnxTsError('INVALID_INPUT', `a model must be a path, a URL or bytes, not ${source === null ? 'null' : typeof source}.`);
+}
+
+function readFile(path: string): Uint8Array {
+  try {
+    return nodeModules()!.fs.readFileSync(path);
+  } catch (cause) {
+    throw new OnnxTsError('INVALID_INPUT', `the model cannot be read: ${(cause as Error).message}.`, { place: { path }, cause });
+  }
+}
+
+/** Reads a response as it arrives. */
+async function download(url: URL, what: string, { signal, onBytes }: LoadOptions): Promise<Uint8Array> {
+  const fail = (reason: string, cause?: unknown): never => {
+    const code = signal?.aborted ? 'ABORTED' : what === 'model' ? 'INVALID_INPUT' : 'EXTERNAL_DATA';
+    throw new OnnxTsError(code, `the download failed: ${reason}.`, { place: { path: url.href }, cause });
+  };
+  try {
+    const response = await fetch(url, signal ? { signal } : {});
+    if (!response.ok) fail(`the server answered ${response.status} ${response.statusText}`);
+    const length = Number(response.headers.get('content-length'));
+    const total = length > 0 && !response.headers.get('content-encoding') ? length : undefined;
+    if (!response.body) return new Uint8Array(await response.arrayBuffer());
+    const chunks: Uint8Array[] = [];
+    let done = 0;
+    for (const reader = response.body.getReader(); ; ) {
+      const { value, done: isLast } = await reader.read();
+      if (isLast) break;
+      chunks.push(value);
+      done += value.byteLength;
+      onBytes?.(done, total, what);
+    }
+    const bytes = new Uint8Array(done);
+    let at = 0;
+    for (const chunk of chunks) {
+      bytes.set(chunk, at);
+      at += chunk.byteLength;
+    }
+    return bytes;
+  } catch (error) {
+    if (OnnxTsError.is(error)) throw error;
+    return fail((error as Error).message, error);
+  }
+}
+
+/** Opens every file that the model names. */
+async function openWeights(
+  proto: ModelProto,
+  place: Place | undefined,
+  options: LoadOptions,
+): Promise<Map<string, WeightFile>> {
+  const files = new Map<string, WeightFile>();
+  try {
+    for (const location of externalLocations(proto)) {
+      const given = options.externalData?.find((item) => item.path.replace(/^(\.\/)+/, '') === location);
+      if (given) files.set(location, await openGiven(given, options));
+      else if (place?.kind === 'file') files.set(location, openBeside(place.path, location));
+      else if (place) files.set(location, weightFileOf(await download(new URL(location, place.url), location, options)));
+    }
+  } catch (error) {
+    for (const file of files.values()) file.close?.();
+    throw error;
+  }
+  return files;
+}
+
+async function openGiven({ data }: ExternalData, options: LoadOptions): Promise<WeightFile> {
+  if (typeof data !== 'string' && !(data instanceof URL)) return weightFileOf(bytesOf(data));
+  const place = placeOf(data);
+  return place.kind === 'file' ? openFile(place.path) : weightFileOf(await download(place.url, place.url.href, options));
+}
+
+/** A file below the model's folder, links resolved: a model must not read anything else. */
+function openBeside(model: string, location: string): WeightFile {
+  const { fs, path } = nodeModules()!;
+  const folder = path.dirname(path.resolve(model));
+  const file = path.join(folder, location);
+  let real: string;
+  try {
+    real = fs.realpathSync(file);
+  } catch (cause) {
+    throw new OnnxTsError('EXTERNAL_DATA', `this file of external data is missing.`, {
+      place: { path: file },
+      hint: 'Put it beside the model, or pass it in the option `externalData`.',
+      cause,
+    });
+  }
+  const relative = path.relative(fs.realpathSync(folder), real);
+  if (relative.startsWith('..') || path.isAbsolute(relative)) {
+    throw new OnnxTsError('EXTERNAL_DATA', 'this file of external data is a link that leaves the folder of the model.', {
+      place: { path: file },
+      hint: 'Copy the file there, or pass it in the option `externalData`.',
+    });
+  }
+  return openFile(real);
+}
+
+function openFile(path: string): WeightFile {
+  const { fs } = nodeModules()!;
+  let handle: number | undefined;
+  try {
+    const open = fs.openSync(path, 'r');
+    handle = open;
+    const stat = fs.fstatSync(open);
+    if (!stat.isFile()) throw new Error('it is not a file');
+    return {
+      byteLength: stat.size,
+      read: (offset, target) => readRange(fs, open, offset, target, path),
+      close: () => fs.closeSync(open),
+    };
+  } catch (cause) {
+    if (handle !== undefined) fs.closeSync(handle);
+    throw new OnnxTsError('EXTERNAL_DATA', `the file cannot be read: ${(cause as Error).message}.`, { place: { path }, cause });
+  }
+}
+
+/** One read call takes at most 2 GiB. */
+const largestRead = 1 << 30;
+
+function readRange(fs: NodeModules['fs'], handle: number, offset: number, target: Uint8Array, path: string): void {
+  let done = 0;
+  while (done < target.byteLength) {
+    const length = Math.min(largestRead, target.byteLength - done);
+    const got = fs.readSync(handle, target, done, length, offset + done);
+    if (got === 0) throw new OnnxTsError('EXTERNAL_DATA', `the file became shorter while it was read.`, { place: { path } });
+    done += got;
+  }
+}
+
+/** Every file that any tensor of a model names, checked. */
+function externalLocations(model: ModelProto): Set<string> {
+  const locations = new Set<string>();
+  const tensor = (proto: TensorProto): void => {
+    if (proto.dataLocation === 1 && proto.externalData.length > 0) locations.add(externalPlace(proto).location);
+  };
+  const visit = (graph: GraphProto): void => {
+    graph.initializer.forEach(tensor);
+    for (const node of graph.node) {
+      for (const attribute of node.attribute) {
+        if (attribute.t) tensor(attribute.t);
+        attribute.tensors.forEach(tensor);
+        if (attribute.g) visit(attribute.g);
+        attribute.graphs.forEach(visit);
+      }
+    }
+  };
+  visit(model.graph!);
+  return locations;
+}

@@ -1,0 +1,138 @@
+// exp and what is made of it, on float32 lanes. Arguments of the formulas are kept terms.
+
+import type { Term, Terms } from './terms.ts';
+
+type F32 = Terms<'f32x4'>;
+
+const signBit = 0x8000_0000;
+const one = 0x3f80_0000;
+/** Adding this rounds to an integer, which is then in the low bits. */
+const roundingAnchor = 1.5 * 2 ** 23;
+// ln 2 in two parts: products of the first with integers of 9 bits are exact.
+const ln2Upper = 0.693359375;
+const ln2Lower = -2.12194440e-4;
+/** (e^r − 1 − r) ÷ r² for |r| ≤ ln 2 ÷ 2. */
+const expCoefficients = [0.4999999403953552, 0.16666515171527863, 0.041668087244033813, 0.00836929865181446, 0.0013838307932019234];
+/** The same, fitted for the relative error of e^r − 1. */
+const expm1Coefficients = [0.4999999701976776, 0.16666531562805176, 0.04166725277900696, 0.008368097245693207, 0.0013899405021220446];
+
+interface ReducedExponential {
+  /** n + roundingAnchor, where e^x = 2^n · e^r. Its bits, shifted left by 23, are n as an exponent. */
+  readonly anchored: Term;
+  /** e^r − 1 */
+  readonly excess: Term;
+}
+
+function reduce(t: F32, x: Term, coefficients: readonly number[]): ReducedExponential {
+  const anchored = t.keep(t.add(t.mul(x, t.const(Math.LOG2E)), t.const(roundingAnchor)));
+  const n = t.keep(t.sub(anchored, t.const(roundingAnchor)));
+  const r = t.keep(t.sub(t.sub(x, t.mul(n, t.const(ln2Upper))), t.mul(n, t.const(ln2Lower))));
+  return { anchored, excess: t.add(t.mul(t.mul(r, r), t.horner(r, coefficients)), r) };
+}
+
+/** 2^(n + shift), for sums in [−126, 127]. */
+function powerOfTwo(t: F32, anchored: Term, shift = 0): Term {
+  return t.op('i32x4.add', t.op('i32x4.shl', anchored, t.i32(23)), t.bits(one + shift * 2 ** 23));
+}
+
+/** e^x for x in [−150 ln 2, 89]: also where the result is denormal or overflows. */
+function wideExp(t: F32, x: Term): Term {
+  const { anchored, excess } = reduce(t, x, expCoefficients);
+  const y = t.add(excess, t.const(1));
+  // 2^n as a product of two powers of about n ÷ 2, each a normal number.
+  const half = t.keep(t.op('i32x4.shr_s', anchored, t.i32(1)));
+  const rest = t.op('i32x4.sub', anchored, half);
+  return t.mul(t.mul(y, powerOfTwo(t, half)), powerOfTwo(t, rest));
+}
+
+/** e^x for x in [−87, 88]. */
+function narrowExp(t: F32, x: Term): Term {
+  const { anchored, excess } = reduce(t, x, expCoefficients);
+  return t.mul(t.add(excess, t.const(1)), powerOfTwo(t, anchored));
+}
+
+// pmin and pmax give their first operand if either is NaN.
+const atMost = (t: F32, x: Term, limit: number): Term => t.op('f32x4.pmin', x, t.const(limit));
+const atLeast = (t: F32, x: Term, limit: number): Term => t.op('f32x4.pmax', x, t.const(limit));
+
+/** The sign bit of x added to a value without one. */
+export function withSignOf(t: F32, magnitude: Term, x: Term): Term {
+  return t.or(magnitude, t.and(x, t.bits(signBit)));
+}
+
+/** x + x³ P(x²): the shape of odd functions near 0. */
+export function oddPolynomial(t: F32, x: Term, square: Term, coefficients: readonly number[]): Term {
+  return t.add(t.mul(t.mul(t.horner(square, coefficients), square), x), x);
+}
+
+export function exp(t: F32, x: Term): Term {
+  return wideExp(t, t.keep(atLeast(t, atMost(t, x, 89), -104)));
+}
+
+export function expm1(t: F32, x: Term): Term {
+  const bounded = t.keep(atLeast(t, atMost(t, x, 89), -18));
+  const { anchored, excess } = reduce(t, bounded, expm1Coefficients);
+  // Half of the result, since 2^n may be 2^128. The sign is that of x, also for −0.
+  const scale = t.keep(powerOfTwo(t, anchored, -1));
+  const half = t.keep(t.add(t.mul(excess, scale), t.sub(scale, t.const(0.5))));
+  return withSignOf(t, t.add(half, half), x);
+}
+
+export function sigmoid(t: F32, x: Term): Term {
+  // e^−|x| never overflows.
+  const power = t.keep(wideExp(t, t.keep(atLeast(t, t.neg(t.abs(x)), -104))));
+  const numerator = t.select(power, t.const(1), t.lt(x, t.const(0)));
+  return t.div(numerator, t.add(power, t.const(1)));
+}
+
+/** tanh x for |x| < 0.625, as x + x³ P(x²). */
+const tanhCoefficients = [-0.3333328068256378, 0.13331405818462372, -0.05373651534318924, 0.02062816731631756, -0.0056922961957752705];
+
+export function tanh(t: F32, x: Term): Term {
+  const magnitude = t.keep(t.abs(x));
+  const doubled = t.keep(atMost(t, t.add(magnitude, magnitude), 18.1));
+  const power = narrowExp(t, doubled);
+  const far = t.sub(t.const(1), t.div(t.const(2), t.add(power, t.const(1))));
+  const square = t.keep(t.mul(magnitude, magnitude));
+  const near = oddPolynomial(t, magnitude, square, tanhCoefficients);
+  return withSignOf(t, t.select(near, far, t.lt(magnitude, t.const(0.625))), x);
+}
+
+/** erf x ÷ x − 1 for |x| < 0.921875, in powers of x². */
+const erfCoefficients = [0.12837915122509003, -0.37612488865852356, 0.11281730234622955, -0.026762915775179863, 0.004987252876162529, -0.0005958977853879333];
+/** ln(erfc x) ÷ x + 1 for 0.91 ≤ x ≤ 4. */
+const logErfcCoefficients = [-0.12864655256271362, -0.6351586580276489, -0.10622560232877731, 0.023753082379698753, -0.0036385476123541594, 0.0003219206118956208, -1.1150513273605611e-5];
+
+/** The split and the shape of both parts are those of N. Juffa's erff. */
+export function erf(t: F32, x: Term): Term {
+  const magnitude = t.keep(atMost(t, t.abs(x), 4));
+  const exponent = t.keep(t.sub(t.mul(t.horner(magnitude, logErfcCoefficients), magnitude), magnitude));
+  const far = t.sub(t.const(1), narrowExp(t, exponent));
+  const square = t.keep(t.mul(magnitude, magnitude));
+  const near = t.add(t.mul(t.horner(square, erfCoefficients), magnitude), magnitude);
+  return withSignOf(t, t.select(near, far, t.lt(magnitude, t.const(0.921875))), x);
+}
+
+/** sinh x for |x| < 1, as x + x³ P(x²). */
+const sinhCoefficients = [0.1666666716337204, 0.00833331048488617, 0.00019842895562760532, 2.7822131869470468e-6];
+
+/** e^|x| ÷ 2, finite as long as sinh and cosh are. */
+function halfExp(t: F32, magnitude: Term): Term {
+  const { anchored, excess } = reduce(t, t.keep(atMost(t, magnitude, 89.5)), expCoefficients);
+  const quarter = t.keep(t.mul(t.add(excess, t.const(1)), powerOfTwo(t, anchored, -2)));
+  return t.keep(t.add(quarter, quarter));
+}
+
+export function sinh(t: F32, x: Term): Term {
+  const magnitude = t.keep(t.abs(x));
+  const half = halfExp(t, magnitude);
+  const far = t.sub(half, t.div(t.const(0.25), half));
+  const square = t.keep(t.mul(magnitude, magnitude));
+  const near = oddPolynomial(t, magnitude, square, sinhCoefficients);
+  return withSignOf(t, t.select(near, far, t.lt(magnitude, t.const(1))), x);
+}
+
+export function cosh(t: F32, x: Term): Term {
+  const half = halfExp(t, t.keep(t.abs(x)));
+  return t.add(half, t.div(t.const(0.25), half));
+}

@@ -1,0 +1,59 @@
+// Elementary functions of float32 lanes, as inlined instruction sequences without multiply-add, so that results do not
+// depend on the engine's relaxed SIMD. The families are in `exp-f32.ts`, `log-f32.ts`, `trig-f32.ts` and `pow-f32.ts`.
+//
+// Polynomial coefficients are minimax fits (Remez exchange, relative error, each coefficient rounded to float32 before
+// the next is fitted), made for this package; the reductions are those of Cephes (Moshier) and fdlibm (Sun).
+
+import type { UnaryOp } from '@onnx-ts/tensor-ir';
+import type { EmitContext } from './context.ts';
+import { cosh, erf, exp, expm1, sigmoid, sinh, tanh } from './exp-f32.ts';
+import { acosh, asinh, atanh, log, log1p } from './log-f32.ts';
+import { pow } from './pow-f32.ts';
+import { Terms, type Term } from './terms.ts';
+import { acos, asin, atan, cos, sin, tan } from './trig-f32.ts';
+
+export type MathOp = Exclude<
+  UnaryOp,
+  'neg' | 'abs' | 'sign' | 'floor' | 'ceil' | 'round' | 'trunc' | 'sqrt' | 'not' | 'popcount'
+>;
+
+type Formula = (t: Terms<'f32x4'>, x: Term) => Term;
+
+const formulas: Readonly<Record<MathOp, Formula>> = {
+  exp,
+  expm1,
+  sigmoid,
+  tanh,
+  erf,
+  sinh,
+  cosh,
+  log,
+  log1p,
+  asinh,
+  acosh,
+  atanh,
+  sin,
+  cos,
+  tan,
+  asin,
+  acos,
+  atan,
+};
+
+/** x → op x, on float32 lanes. */
+export function emitMathF32(c: EmitContext, op: MathOp): void {
+  c.f.scope(() => {
+    const t = new Terms(c, 'f32x4');
+    formulas[op](t, t.pop())();
+  });
+}
+
+/** x, y → x^y, on float32 lanes. */
+export function emitPowF32(c: EmitContext): void {
+  c.f.scope(() => {
+    const t = new Terms(c, 'f32x4');
+    const y = t.pop();
+    const x = t.pop();
+    pow(t, x, y)();
+  });
+}

@@ -1,0 +1,48 @@
+// One phase of a loop program as one WebAssembly function.
+
+import { type IndexAnalysis, type LoopPhase, type TensorRef, Dim, walkStatements } from '@onnx-ts/tensor-ir';
+import { type EmitContext, HoistedConstants, type HelperFunctions } from '../emit/context.ts';
+import { kernelParams } from '../runtime/driver.ts';
+import { FunctionBuilder } from '../wasm/function.ts';
+import type { ArgumentWords } from './argument-words.ts';
+import { type ErrorReporter, type ErrorSite, Plan } from './plan.ts';
+import { planBlock, planTiles } from './plan-loops.ts';
+
+export interface PhaseContext {
+  readonly analysis: IndexAnalysis;
+  readonly words: ArgumentWords;
+  readonly errorSites: ErrorSite[];
+  readonly reporter: ErrorReporter;
+  readonly helpers: HelperFunctions;
+}
+
+export interface EmittedPhase {
+  readonly f: FunctionBuilder;
+  /** Scratch memory that each thread needs. */
+  readonly scratchBytes: Dim;
+}
+
+/** Writes the function (args, begin, end, scratch) that runs tiles [begin, end) of a phase. */
+export function emitPhase(phase: LoopPhase, context: PhaseContext): EmittedPhase {
+  const constants = new HoistedConstants(16);
+  // The first writing finds out which constants are worth a local.
+  const known = context.errorSites.length;
+  write(phase, context, constants);
+  context.errorSites.length = known;
+  return write(phase, context, constants, true);
+}
+
+function write(phase: LoopPhase, context: PhaseContext, constants: HoistedConstants, isFinal = false): EmittedPhase {
+  const written = new Set<TensorRef>();
+  walkStatements(phase.body, (statement) => {
+    if (statement.kind === 'store') written.add(statement.tensor);
+  });
+  const plan = new Plan({ ...context, written });
+  planTiles(plan, phase.parallel, () => planBlock(plan, phase.body));
+  const f = new FunctionBuilder(phase.name, kernelParams);
+  const { constantLocal } = constants;
+  const c: EmitContext = { f, lanes: 4, helpers: context.helpers, constantLocal };
+  if (isFinal) constants.emit(f);
+  plan.root.emit(c);
+  return { f, scratchBytes: plan.scratchBytes };
+}

@@ -1,0 +1,336 @@
+// Plans the statements of a loop program.
+
+import {
+  type Axis,
+  beginOf,
+  dimension,
+  endOf,
+  type Expr,
+  expressionsOf,
+  type ForStatement,
+  type LoopHeader,
+  type Reduction,
+  type Statement,
+  type TensorRef,
+  walkStatements,
+} from '@onnx-ts/tensor-ir';
+import { elementBytes, emitStoreFirst, emitStoreLanes, emitStoreScalar, emitStoreVector } from '../emit/memory-ops.ts';
+import { scalarOf } from '../emit/value-type.ts';
+import type { Local } from '../wasm/function.ts';
+import type { LoopFrame, Plan, RegisterStorage, VectorFrame } from './plan.ts';
+import { addressOf, laneStride, sum } from './plan-address.ts';
+import { emitLoop, emitTiles, emitVectorLoops, type VectorVariant } from './loop-code.ts';
+import { Accumulators } from './plan-reduce.ts';
+import { scalarValue } from './plan-scalar.ts';
+import { laneTypesOf, lanesOf, pushAddress, vectorValue, weightOf } from './plan-vector.ts';
+import { type Binder, Scope, Value } from './scope.ts';
+
+/** Plans statements in the current scope. Storage that they declare ends with them. */
+export function planBlock(plan: Plan, body: readonly Statement[]): void {
+  const scratchUsed = plan.scratchUsed;
+  for (const statement of body) planStatement(plan, statement);
+  plan.scratchUsed = scratchUsed;
+}
+
+function planStatement(plan: Plan, statement: Statement): void {
+  switch (statement.kind) {
+    case 'block':
+      return planBlock(plan, statement.body);
+    case 'for':
+      return planFor(plan, statement);
+    case 'let':
+      plan.bound.set(statement.axis, plan.resolve(statement.value));
+      return;
+    case 'set':
+      return planSet(plan, statement.variable, statement.value);
+    case 'store':
+      return planStore(plan, statement.tensor, plan.resolve(statement.offset), plan.resolve(statement.value));
+    case 'if':
+      return planIf(plan, statement);
+    case 'alloc':
+      return planAlloc(plan, statement);
+  }
+}
+
+function planIf(plan: Plan, statement: Statement & { kind: 'if' }): void {
+  const condition = scalarValue(plan, plan.resolve(statement.condition));
+  const then = new Scope('branch', plan.scope);
+  plan.within(then, () => planBlock(plan, statement.then));
+  plan.scope.step((c) => {
+    condition.push(c);
+    c.f.if(() => then.emit(c));
+  });
+}
+
+function planAlloc(plan: Plan, { tensor, scope, initial }: Statement & { kind: 'alloc' }): void {
+  const { vector } = plan;
+  if (scope === 'row') return planBuffer(plan, tensor);
+  const storage: RegisterStorage = { tensor, isVector: vector !== undefined, locals: [] };
+  plan.registers.set(tensor, storage);
+  plan.scope.binders.add(tensor);
+  vector?.binders.add(tensor);
+  const copies = vector?.copies ?? 1;
+  plan.scope.step((c) => {
+    const type = vector ? 'v128' : scalarOf(tensor.dtype);
+    storage.locals = c.f.locals(copies, type, tensor.name);
+  });
+  plan.changed(tensor);
+  if (initial) planSet(plan, tensor, initial);
+}
+
+function planBuffer(plan: Plan, tensor: TensorRef): void {
+  const { vector } = plan;
+  const lanes = vector ? vector.lanes * Math.max(1, plan.widestCopies) : 1;
+  const bytes = tensor.shape[0].mul(elementBytes(tensor.dtype) * lanes).add(15).floorDiv(16).mul(16);
+  const start = plan.scratchUsed;
+  plan.scratchUsed = start.add(bytes);
+  plan.scratchBytes = plan.scratchBytes.max(plan.scratchUsed);
+  const scratch = new Value('i32', ({ f }) => f.get(f.params[3]), true);
+  const key = `scratch ${start.key}`;
+  const address = start.is(0) ? scratch : (plan.root.find(key) ?? plan.root.define(key, sum(scratch, plan.dim(start))));
+  plan.buffers.set(tensor, { address, isPerLane: vector !== undefined });
+  plan.scope.binders.add(tensor);
+  vector?.binders.add(tensor);
+  plan.changed(tensor);
+}
+
+export function planSet(plan: Plan, variable: TensorRef, value: Expr): void {
+  const storage = plan.registers.get(variable);
+  if (!storage) throw new Error(`variable ${variable.name} is set before it is declared`);
+  const resolved = plan.resolve(value);
+  if (!storage.isVector) {
+    const scalar = scalarValue(plan, resolved);
+    plan.scope.step((c) => {
+      scalar.push(c);
+      c.f.set(storage.locals[0]);
+    });
+  } else {
+    const values = Array.from({ length: plan.vector!.copies }, (_, copy) => vectorValue(plan, resolved, copy));
+    plan.scope.step((c) => {
+      for (const [copy, vector] of values.entries()) {
+        vector.push(c);
+        c.f.set(storage.locals[copy]);
+      }
+    });
+  }
+  plan.changed(variable);
+}
+
+function planStore(plan: Plan, tensor: TensorRef, offset: Expr, value: Expr): void {
+  const { vector } = plan;
+  if (!vector || (!plan.varies(offset) && !plan.buffers.get(tensor)?.isPerLane)) {
+    const scalar = scalarValue(plan, value);
+    const address = addressOf(plan, tensor, offset, undefined, true);
+    plan.scope.step((c) => {
+      address.push(c);
+      scalar.push(c);
+      emitStoreScalar(c, tensor.dtype, address.offset);
+    });
+  } else for (let copy = 0; copy < vector.copies; copy++) planVectorStore(plan, vector, tensor, offset, value, copy);
+  plan.changed(tensor);
+}
+
+function planVectorStore(
+  plan: Plan,
+  vector: VectorFrame,
+  tensor: TensorRef,
+  offset: Expr,
+  value: Expr,
+  copy: number,
+): void {
+  const lanes = vectorValue(plan, value, copy);
+  const of = (lane: number) => addressOf(plan, tensor, offset, { copy, lane }, true);
+  const first = of(0);
+  if (vector.partial || laneStride(plan, tensor, offset)?.is(1)) {
+    const emit = vector.partial ? emitStoreFirst : emitStoreVector;
+    plan.scope.step((c) => {
+      first.push(c);
+      lanes.push(c);
+      emit(c, tensor.dtype, first.offset);
+    });
+    return;
+  }
+  const addresses = Array.from({ length: vector.lanes }, (_, lane) => of(lane));
+  plan.scope.step((c) => {
+    lanes.push(c);
+    emitStoreLanes(c, tensor.dtype, (lane) => pushAddress(c, addresses[lane]));
+  });
+}
+
+function planFor(plan: Plan, statement: ForStatement): void {
+  const { loops, reductions, body } = statement;
+  const last = loops[loops.length - 1];
+  const isVector = last?.mode === 'vector' && !plan.vector;
+  const accumulators = new Accumulators(plan, reductions, isVector ? statement : undefined);
+  accumulators.open();
+  const assigned = assignedIn(body, reductions);
+  planNest(plan, loops, assigned, accumulators, () => {
+    planBlock(plan, body);
+    accumulators.combine();
+  });
+  accumulators.close();
+}
+
+function planNest(
+  plan: Plan,
+  loops: readonly LoopHeader[],
+  assigned: readonly TensorRef[],
+  accumulators: Accumulators,
+  innermost: () => void,
+): void {
+  const [loop, ...rest] = loops;
+  if (!loop) return innermost();
+  const inner = (): void => planNest(plan, rest, assigned, accumulators, innermost);
+  if (loop.mode === 'unroll') return planUnrolled(plan, loop, inner);
+  if (loop.mode === 'vector' && !plan.vector) return planVectorLoop(plan, loop, assigned, accumulators, innermost);
+  planSerialLoop(plan, loop, assigned, inner);
+}
+
+function planUnrolled(plan: Plan, loop: LoopHeader, inner: () => void): void {
+  const [begin, end] = [beginOf(loop), endOf(loop)].map((e) => plan.analysis.formOf(plan.resolve(e)).base.constant);
+  if (begin === undefined || end === undefined) throw new Error(`loop over ${loop.axis.name} has no constant bounds`);
+  for (let value = begin; value < end; value++) {
+    plan.bound.set(loop.axis, dimension(value));
+    inner();
+  }
+  plan.bound.delete(loop.axis);
+}
+
+interface OpenLoop {
+  readonly before: Scope;
+  readonly frame: LoopFrame & { readonly loop: NonNullable<LoopFrame['loop']> };
+  readonly begin: Value;
+  readonly end: Value;
+  readonly isSure: boolean;
+}
+
+function openLoop(plan: Plan, loop: LoopHeader): OpenLoop {
+  const [low, high] = [plan.resolve(beginOf(loop)), plan.resolve(endOf(loop))];
+  const begin = scalarValue(plan, low);
+  const end = scalarValue(plan, high);
+  const { analysis } = plan;
+  const length = analysis.sum(analysis.formOf(high), analysis.scale(analysis.formOf(low), -1));
+  const isSure = (analysis.minimum(length)?.lowerBound ?? 0) > 0;
+  const before = new Scope('before', plan.scope, isSure);
+  const frame = { axis: loop.axis, depth: plan.frames.length, loop: { before, begin, inductions: new Map() } };
+  return { before, frame, begin, end, isSure };
+}
+
+/** Plans a body that runs repeatedly, so what it changes has an unknown content at its beginning. */
+function planBody(plan: Plan, loop: OpenLoop, assigned: readonly Binder[], inner: () => void): Scope {
+  const body = new Scope('body', loop.before);
+  body.binders.add(loop.frame.axis);
+  for (const binder of assigned) {
+    body.binders.add(binder);
+    plan.changed(binder);
+  }
+  plan.frames.push(loop.frame);
+  plan.within(body, inner);
+  plan.frames.pop();
+  for (const binder of assigned) plan.changed(binder);
+  return body;
+}
+
+function planSerialLoop(plan: Plan, header: LoopHeader, assigned: readonly TensorRef[], inner: () => void): void {
+  const loop = openLoop(plan, header);
+  const body = planBody(plan, loop, assigned, inner);
+  plan.scope.step((c) => emitLoop(c, loop, body));
+}
+
+function planVectorLoop(
+  plan: Plan,
+  header: LoopHeader,
+  assigned: readonly TensorRef[],
+  accumulators: Accumulators,
+  inner: () => void,
+): void {
+  const loop = openLoop(plan, header);
+  const shape = accumulators.shape!;
+  const vector: VectorFrame = {
+    axis: header.axis,
+    lanes: shape.lanes,
+    copies: 1,
+    partial: false,
+    binders: new Set<Binder>([header.axis]),
+  };
+  plan.vector = vector;
+  plan.widestCopies = shape.copies;
+  const variants: VectorVariant[] = [];
+  const add = (copies: number, partial: boolean): void => {
+    vector.copies = copies;
+    vector.partial = partial;
+    variants.push({ body: planBody(plan, loop, assigned, inner), copies, partial });
+  };
+  if (shape.copies > 1) add(shape.copies, false);
+  add(1, false);
+  add(1, true);
+  plan.vector = undefined;
+  plan.scope.step((c) => emitVectorLoops({ ...c, lanes: shape.lanes }, loop, variants));
+}
+
+/** How a vector loop is cut up: lanes by the types in it, vectors side by side by the size of its body. */
+export function vectorShape(plan: Plan, statement: ForStatement): { lanes: 2 | 4; copies: number } {
+  const { loops, body, reductions } = statement;
+  const axis = loops[loops.length - 1].axis;
+  const roots: Expr[] = [];
+  const local = new Set<Binder>([axis]);
+  const visit = (inner: Statement): void => {
+    if (inner.kind === 'alloc') local.add(inner.tensor);
+    if (inner.kind === 'store') roots.push(inner.value);
+    else if (inner.kind === 'for') {
+      roots.push(...inner.reductions.map(({ value }) => value));
+      for (const { variable, arg } of inner.reductions) if (arg) roots.push(arg.position, ...[variable].map(valueRead));
+    } else roots.push(...expressionsOf(inner));
+  };
+  visit(statement);
+  walkStatements(body, visit);
+  const resolved = roots.map((root) => plan.resolve(root));
+  const varies = (e: Expr): boolean => {
+    for (const binder of plan.bindersOf(e)) if (local.has(binder)) return true;
+    return e.kind === 'load' && local.has(e.source);
+  };
+  const lanes = lanesOf([...laneTypesOf(resolved, varies), ...reductions.map(({ variable }) => variable.dtype)]);
+  const weight = weightOf(resolved);
+  return { lanes, copies: weight <= 12 ? 4 : weight <= 32 ? 2 : 1 };
+}
+
+function valueRead(tensor: TensorRef): Expr {
+  return { kind: 'load', type: tensor.dtype, source: tensor, index: [] };
+}
+
+function assignedIn(body: readonly Statement[], reductions: readonly Reduction[]): TensorRef[] {
+  const found = new Set<TensorRef>();
+  const add = ({ variable, arg }: Reduction): void => {
+    found.add(variable);
+    if (arg) found.add(arg.best);
+  };
+  reductions.forEach(add);
+  walkStatements(body, (statement) => {
+    if (statement.kind === 'set') found.add(statement.variable);
+    if (statement.kind === 'store') found.add(statement.tensor);
+    if (statement.kind === 'for') statement.reductions.forEach(add);
+  });
+  return [...found];
+}
+
+/**
+ * Plans the loop over the function's tiles [begin, end). The tile number is taken apart into the counters of `axes` once;
+ * from then on they count up.
+ */
+export function planTiles(plan: Plan, axes: readonly Axis[], body: () => void): void {
+  const before = new Scope('before', plan.scope, true);
+  const tile = new Scope('body', before);
+  const sizes = axes.map((axis) => plan.dim(axis.size));
+  const locals: Local[] = [];
+  for (const [at, axis] of axes.entries()) {
+    tile.binders.add(axis);
+    const counter = new Value('i32', ({ f }) => f.get(locals[at]), true);
+    plan.frames.push({ axis, depth: plan.frames.length, counter });
+  }
+  plan.within(tile, body);
+  plan.frames.length -= axes.length;
+  plan.scope.step((c) => {
+    locals.push(...axes.map((axis) => c.f.local('i32', axis.name)));
+    emitTiles(c, locals, sizes, before, tile);
+  });
+}

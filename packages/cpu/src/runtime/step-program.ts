@@ -1,0 +1,68 @@
+// The program that the driver walks: an array of steps in linear memory.
+
+/** Words of a step, all i32. */
+export const stepWord = {
+  /** Index in the module's table of a function with the type of a kernel; see `kernelType`. */
+  kernel: 0,
+  /** Address passed to the kernel. */
+  args: 1,
+  tiles: 2,
+  grain: 3,
+  flags: 4,
+  /** Tiles handed out so far; owned by the runtime. */
+  counter: 5,
+} as const;
+
+/** Two words are left for the future, so that a step never straddles cache lines. */
+export const STEP_WORDS = 8;
+export const STEP_BYTES = STEP_WORDS * 4;
+
+export const stepFlag = {
+  /** Thread 0 runs all tiles. */
+  leaderOnly: 1,
+  /** Starts only when all earlier steps are complete. Without it a step may run beside those before it. */
+  barrier: 2,
+} as const;
+
+/** The most tiles of a step, and of the steps of one run together. */
+export const MAXIMUM_TILES = 1 << 28;
+
+export interface Step {
+  readonly kernel: number;
+  readonly args: number;
+  /** Units of work; the kernel is called for ranges of them. Default 1. */
+  readonly tiles?: number;
+  /** Tiles per call, at least 1; default: all. Fixes how work is split, so results do not depend on thread timing. */
+  readonly grain?: number;
+  readonly leaderOnly?: boolean;
+  readonly barrier?: boolean;
+}
+
+export function programBytes(steps: number): number {
+  return steps * STEP_BYTES;
+}
+
+/** Writes steps at `address`, a multiple of 4 in a block of `programBytes(steps.length)`. */
+export function writeProgram(words: Int32Array, address: number, steps: readonly Step[]): void {
+  let at = address >>> 2;
+  for (const [index, step] of steps.entries()) {
+    const { kernel, args, tiles = 1, grain = Math.max(1, tiles) } = step;
+    if (!Number.isInteger(tiles) || tiles < 0 || tiles > MAXIMUM_TILES)
+      throw new RangeError(`step ${index} has ${tiles} tiles`);
+    if (!Number.isInteger(grain) || grain < 1 || grain > MAXIMUM_TILES)
+      throw new RangeError(`step ${index} has grain ${grain}`);
+    words.fill(0, at, at + STEP_WORDS);
+    words[at + stepWord.kernel] = kernel;
+    words[at + stepWord.args] = args;
+    words[at + stepWord.tiles] = tiles;
+    words[at + stepWord.grain] = grain;
+    words[at + stepWord.flags] = (step.leaderOnly ? stepFlag.leaderOnly : 0) | (step.barrier ? stepFlag.barrier : 0);
+    at += STEP_WORDS;
+  }
+}
+
+/** Makes steps [first, last) ready to run again. No thread may be in them. */
+export function resetCounters(words: Int32Array, address: number, first: number, last: number): void {
+  const begin = (address >>> 2) + stepWord.counter;
+  for (let step = first; step < last; step++) words[begin + step * STEP_WORDS] = 0;
+}

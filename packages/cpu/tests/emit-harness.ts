@@ -1,0 +1,166 @@
+// Runs code of the value layer over arrays: a module with one function that loads, computes and stores in a loop.
+
+import { type DType } from '@onnx-ts/tensor-ir';
+import { type EmitContext, HelperFunctions, HoistedConstants } from '../src/emit/context.ts';
+import {
+  elementBytes,
+  emitLoadFirst,
+  emitLoadScalar,
+  emitLoadVector,
+  emitStoreFirst,
+  emitStoreScalar,
+  emitStoreVector,
+} from '../src/emit/memory-ops.ts';
+import type { Lanes } from '../src/emit/value-type.ts';
+import { FunctionBuilder, type Local } from '../src/wasm/function.ts';
+import { ModuleBuilder } from '../src/wasm/module.ts';
+
+export type Elements =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | BigInt64Array
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | BigUint64Array;
+
+const arrays: Partial<Record<DType, new (buffer: ArrayBuffer, offset: number, length: number) => Elements>> = {
+  float32: Float32Array,
+  float64: Float64Array,
+  int8: Int8Array,
+  int16: Int16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  uint64: BigUint64Array,
+  float16: Uint16Array,
+  bfloat16: Uint16Array,
+};
+
+export function view(dtype: DType, buffer: ArrayBuffer, offset: number, length: number): Elements {
+  return new (arrays[dtype] ?? Uint8Array)(buffer, offset, length);
+}
+
+/** Elements of a type by value; floats of at most 16 bits are given by their bits. */
+export function elements(dtype: DType, values: Iterable<number | bigint>): Elements {
+  const list = [...values];
+  const result = view(dtype, new ArrayBuffer(list.length * elementBytes(dtype)), 0, list.length);
+  const isBig = result instanceof BigInt64Array || result instanceof BigUint64Array;
+  list.forEach((value, i) => {
+    result[i] = (isBig ? BigInt(value) : Number(value)) as never;
+  });
+  return result;
+}
+
+export interface Kernel {
+  readonly inputs: readonly DType[];
+  readonly output: DType;
+  /** From the operands on the stack to the result. */
+  readonly emit: (c: EmitContext) => void;
+}
+
+export interface CompiledKernel {
+  readonly memory: WebAssembly.Memory;
+  /** Addresses of inputs and output, number of elements. */
+  readonly run: (...args: number[]) => void;
+  readonly byteLength: number;
+}
+
+/** A kernel on vectors with a tail of single elements, or on scalars when `lanes` is 1. */
+export function compile(kernel: Kernel, lanes: Lanes | 1, options: { readonly hoist?: boolean } = {}): CompiledKernel {
+  const module = new ModuleBuilder();
+  module.importMemory('env', 'memory', { initial: 1, maximum: 65536 });
+  const helpers = new HelperFunctions(module);
+  const pool = new HoistedConstants();
+  const build = (): FunctionBuilder => {
+    const pointers = Object.fromEntries([...kernel.inputs, kernel.output].map((_, i) => [`p${i}`, 'i32' as const]));
+    const f = new FunctionBuilder('map', { ...pointers, count: 'i32' });
+    const c: EmitContext = { f, lanes: lanes === 1 ? 4 : lanes, helpers, ...(options.hoist && { constantLocal: pool.constantLocal }) };
+    pool.emit(f);
+    if (lanes === 1) writeLoop(c, kernel, 1, emitLoadScalar, emitStoreScalar);
+    else {
+      writeLoop(c, kernel, lanes, emitLoadVector, emitStoreVector);
+      writeLoop(c, kernel, 1, emitLoadFirst, emitStoreFirst);
+    }
+    return f;
+  };
+  if (options.hoist) build();
+  module.export('map', module.define(build()));
+  const bytes = module.toBytes();
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
+  return { memory, run: instance.exports.map as (...args: number[]) => void, byteLength: bytes.length };
+}
+
+/** Advances the pointers while `step` elements are left. */
+function writeLoop(
+  c: EmitContext,
+  kernel: Kernel,
+  step: number,
+  load: (c: EmitContext, dtype: DType) => void,
+  store: (c: EmitContext, dtype: DType) => void,
+): void {
+  const { f } = c;
+  const pointers = f.params.slice(0, -1);
+  const count = f.params[f.params.length - 1];
+  const output = pointers[pointers.length - 1];
+  const advance = (local: Local, by: number): void => {
+    f.get(local);
+    f.i32Const(by);
+    f.op('i32.add');
+    f.set(local);
+  };
+  f.block((exit) => {
+    f.loop((again) => {
+      f.get(count);
+      f.i32Const(step);
+      f.op('i32.lt_s');
+      f.brIf(exit);
+      f.get(output);
+      kernel.inputs.forEach((dtype, i) => {
+        f.get(pointers[i]);
+        load(c, dtype);
+      });
+      kernel.emit(c);
+      store(c, kernel.output);
+      [...kernel.inputs, kernel.output].forEach((dtype, i) => advance(pointers[i], step * elementBytes(dtype)));
+      advance(count, -step);
+      f.br(again);
+    });
+  });
+}
+
+/** Applies a compiled kernel to arrays of equal length. */
+export function apply(kernel: Kernel, compiled: CompiledKernel, inputs: readonly Elements[]): Elements {
+  const count = inputs[0].length;
+  const pointers: number[] = [];
+  let end = 64;
+  for (const dtype of [...kernel.inputs, kernel.output]) {
+    pointers.push(end);
+    end += Math.ceil((count * elementBytes(dtype)) / 64) * 64 + 64;
+  }
+  const { memory } = compiled;
+  if (memory.buffer.byteLength < end) memory.grow(Math.ceil((end - memory.buffer.byteLength) / 65536));
+  inputs.forEach((input, i) => {
+    new Uint8Array(memory.buffer, pointers[i], input.byteLength).set(
+      new Uint8Array(input.buffer, input.byteOffset, input.byteLength),
+    );
+  });
+  compiled.run(...pointers, count);
+  return view(kernel.output, memory.buffer.slice(0), pointers[pointers.length - 1], count);
+}
+
+/** A generator of reproducible random numbers in [0, 1) (mulberry32). */
+export function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
