@@ -9,8 +9,8 @@
 // - stages do not occur.
 
 import { Dim, type DimLike } from './dim.ts';
-import type { DType } from './dtype.ts';
-import { type Axis, dimension, type Expr } from './expr.ts';
+import { type DType, integerRange, isFloat, isUnsigned } from './dtype.ts';
+import { type Axis, constant, dimension, type Expr } from './expr.ts';
 import type { ReduceOp } from './stage.ts';
 import { newTensorRef, type TensorRef } from './tensor-ref.ts';
 
@@ -118,6 +118,25 @@ export function beginOf(loop: LoopHeader): Expr {
 
 export function endOf(loop: LoopHeader): Expr {
   return loop.end ?? dimension(loop.axis.size);
+}
+
+/** What a reduction over nothing gives; for argmax and argmin: what the values are compared with first. */
+export function identityOf(op: ReduceOp, dtype: DType): Expr {
+  switch (op) {
+    case 'sum':
+    case 'or':
+      return constant(dtype, 0);
+    case 'prod':
+      return constant(dtype, 1);
+    case 'and':
+      return constant(dtype, dtype === 'bool' ? 1 : isUnsigned(dtype) ? integerRange(dtype).max : -1);
+    case 'max':
+    case 'argmax':
+      return constant(dtype, isFloat(dtype) ? Number.NEGATIVE_INFINITY : integerRange(dtype).min);
+    case 'min':
+    case 'argmin':
+      return constant(dtype, isFloat(dtype) ? Number.POSITIVE_INFINITY : integerRange(dtype).max);
+  }
 }
 
 /** Expressions that a statement evaluates itself, nested statements aside. */

@@ -48,9 +48,13 @@ import * as nonMaxSuppression from './non-max-suppression.ts';
 import * as roi from './roi.ts';
 import * as tfIdf from './tf-idf.ts';
 import * as resize from './resize.ts';
+import * as skipNorm from './microsoft/skip-norm.ts';
+import * as embedLayerNorm from './microsoft/embed-layer-norm.ts';
+import * as microsoftGroupNorm from './microsoft/group-norm.ts';
+import * as matMulNBits from './microsoft/matmul-nbits.ts';
 import type { OperatorDefinition } from './define.ts';
 
-const families: readonly Readonly<Record<string, unknown>>[] = [activations, tfIdf, roi, nonMaxSuppression, gridSample, argReduce, attention, batchNorm, cast, concatSplit, constant, control, conv, cumulative, dropout, einsum, elementwise, gather, logic, math, matmul, movement, normalize, pad, pool, random, reduce, scatter, sequence, shape, slice, softmax, sort, text, topK, unpool, convTranspose, deformConv, localNorm, rotary, quantize, quantizeProduct, microsoftActivations, microsoftQuantize, microsoftQuantizeComposite, microsoftQuantizeProduct, microsoftShape, resize];
+const families: readonly Readonly<Record<string, unknown>>[] = [activations, tfIdf, roi, nonMaxSuppression, gridSample, argReduce, attention, batchNorm, cast, concatSplit, constant, control, conv, cumulative, dropout, einsum, elementwise, gather, logic, math, matmul, movement, normalize, pad, pool, random, reduce, scatter, sequence, shape, slice, softmax, sort, text, topK, unpool, convTranspose, deformConv, localNorm, rotary, quantize, quantizeProduct, microsoftActivations, microsoftQuantize, microsoftQuantizeComposite, microsoftQuantizeProduct, microsoftShape, resize, skipNorm, embedLayerNorm, microsoftGroupNorm, matMulNBits];
 
 function isDefinition(value: unknown): value is OperatorDefinition {
   return typeof value === 'object' && value !== null && 'infer' in value && 'since' in value;

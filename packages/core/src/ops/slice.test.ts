@@ -65,13 +65,12 @@ describe('sliceRange', () => {
     const length = (size: Dim, from: Dim | number, to: Dim, step = 1): string =>
       sliceRange(size, Dim.from(from), to, step).length.key;
     expect(length(n, 0, end)).toBe('n');
-    expect(length(n, 1, end)).toBe('max(-1 + n, 0)');
+    expect(length(n, 1, end)).toBe('max(0, n - 1)');
     expect(length(n, -1, end)).toBe('min(1, n)');
     expect(length(n, n.sub(1), end)).toBe('min(1, n)');
     expect(length(n, 0, Dim.constant(5))).toBe('min(5, n)');
     expect(length(past.add(n), past, past.add(n))).toBe('n');
-    expect(length(Dim.constant(2048), past, past.add(n))).toMatchInlineSnapshot();
-    expect(length(n, 0, end, 2)).toMatchInlineSnapshot();
+    expect(length(n, 0, end, 2)).toBe('floordiv(n + 1, 2)');
     expect(length(n, -1, end.negate(), -1)).toBe('n');
   });
 });

@@ -65,7 +65,8 @@ function logOnePlus(t: F32, x: Term): Term {
   const rounded = t.keep(t.sub(sum, t.const(1)));
   const error = t.keep(t.add(t.sub(t.const(1), t.sub(sum, rounded)), t.sub(x, rounded)));
   const { exponentField, mantissa } = decompose(t, sum);
-  const scale = t.op('i32x4.sub', t.bits(0x3f80_0000), exponentField);
+  // 2^−e; for e = 128, where the error no longer counts, 0.
+  const scale = t.op('i32x4.max_s', t.op('i32x4.sub', t.bits(0x3f80_0000), exponentField), t.bits(0));
   const fraction = t.keep(t.add(t.sub(mantissa, t.const(1)), t.mul(error, scale)));
   const exponent = t.keep(exponentOf(t, exponentField));
   return withLogLimits(t, logOf(t, fraction, exponent), sum);

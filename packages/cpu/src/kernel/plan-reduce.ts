@@ -6,11 +6,9 @@ import {
   type BinaryOp,
   binary,
   compare,
-  constant,
-  type DType,
   type Expr,
   type ForStatement,
-  integerRange,
+  identityOf,
   isFloat,
   isNaN as isNaNExpr,
   not,
@@ -37,28 +35,6 @@ const combining: Readonly<Partial<Record<ReduceOp, BinaryOp>>> = {
   and: 'and',
   or: 'or',
 };
-
-/** What a reduction gives when there is nothing to combine. For argmax and argmin: of the values. */
-export function identityOf(op: ReduceOp, dtype: DType): Expr {
-  switch (op) {
-    case 'sum':
-    case 'or':
-      return constant(dtype, 0);
-    case 'prod':
-    case 'and':
-      return constant(dtype, 1);
-    case 'max':
-    case 'argmax':
-      return constant(dtype, isFloat(dtype) ? Number.NEGATIVE_INFINITY : limit(dtype, integerRange(dtype).min));
-    case 'min':
-    case 'argmin':
-      return constant(dtype, isFloat(dtype) ? Number.POSITIVE_INFINITY : limit(dtype, integerRange(dtype).max));
-  }
-}
-
-function limit(dtype: DType, value: bigint): number | bigint {
-  return dtype === 'int64' || dtype === 'uint64' ? value : Number(value);
-}
 
 /**
  * The running results of a nest. Where its innermost loop is a vector loop, lanes and copies have partial results of

@@ -26,8 +26,6 @@ export function flatten(analysis: IndexAnalysis, root: Expr, readStage: (load: S
   return rewrite(root, (e) => {
     if (e.kind !== 'load') return undefined;
     if (e.source.kind !== 'tensor') return withGuard(readStage(e as StageLoad), e);
-    // A flat load met again, inside what `readStage` gave.
-    if (e.source.shape.length !== 1 && e.index.length === 1 && e.source.shape.length !== e.index.length) return e;
     const guard = e.guard && { when: e.guard, otherwise: e.fill! };
     return elementAtOffset(e.source, offsetIn(analysis, e.source, e.index), guard);
   });

@@ -1,0 +1,90 @@
+// Compiles kernels into functions of a module.
+
+import { type Dim, Dim as Dims, type DimBinding, type Kernel, type TensorRef } from '@onnx-ts/tensor-ir';
+import type { HelperFunctions } from '../emit/context.ts';
+import { scheduleKernel } from '../schedule/schedule-kernel.ts';
+import type { ScheduledPhase } from '../schedule/scheduled.ts';
+import type { ModuleBuilder } from '../wasm/module.ts';
+import type { FunctionRef } from '../wasm/types.ts';
+import { type ArgumentWord, ArgumentWords } from './argument-words.ts';
+import { emitPhase } from './emit-phase.ts';
+import type { ErrorSite } from './plan.ts';
+
+/** One launch of a kernel. */
+export interface CompiledPhase {
+  /** Type (args, begin, end, scratch) → (); tiles [begin, end). */
+  readonly function: FunctionRef;
+  /** Number of tiles; 0 for empty tensors, and then the function must not be called. */
+  readonly tiles: Dim;
+  /** Rough nanoseconds of one tile on one thread: `tilePoints · pointNanoseconds`. */
+  readonly tilePoints: Dim;
+  readonly pointNanoseconds: number;
+  /** The phase before must be complete. False only for phases that may run beside it. */
+  readonly barrier: boolean;
+  /** The phase only copies this tensor into the output: leave it out when both are the same memory. */
+  readonly copyOf?: TensorRef;
+}
+
+export interface CompiledKernel {
+  readonly phases: readonly CompiledPhase[];
+  /** What `args` points at, one i32 each, for all phases. */
+  readonly words: readonly ArgumentWord[];
+  /** Scratch memory that each thread needs, 16-byte aligned. */
+  readonly scratchBytes: Dim;
+  /** What a site reported by the kernel means; see `ArgumentWord`. */
+  readonly errorSites: readonly ErrorSite[];
+}
+
+/** Code of error reports by kernels: detail 0 is the number of the site. */
+export const INDEX_ERROR = 1;
+
+export interface CompileTarget {
+  readonly module: ModuleBuilder;
+  readonly helpers: HelperFunctions;
+  /** See `defineErrorReport`. */
+  readonly reportError: FunctionRef;
+}
+
+export function compileKernel(kernel: Kernel, target: CompileTarget): CompiledKernel {
+  const { analysis, phases } = scheduleKernel(kernel);
+  const words = new ArgumentWords();
+  const errorSites: ErrorSite[] = [];
+  let scratchBytes = Dims.constant(0);
+  const compiled = phases.map((phase) => {
+    const reporter = {
+      report: ({ f }: { f: import('../wasm/function.ts').FunctionBuilder }) => {
+        const site = f.local('i32');
+        f.set(site);
+        f.get(f.params[3]);
+        f.i32Const(INDEX_ERROR);
+        f.get(site);
+        for (let detail = 1; detail < 4; detail++) f.i32Const(0);
+        f.call(target.reportError);
+      },
+    };
+    const { f, scratchBytes: needed } = emitPhase(phase, { analysis, words, errorSites, reporter, helpers: target.helpers });
+    scratchBytes = scratchBytes.max(needed);
+    return describePhase(phase, target.module.define(f));
+  });
+  return { phases: compiled, words: words.words, scratchBytes, errorSites };
+}
+
+function describePhase(phase: ScheduledPhase, ref: FunctionRef): CompiledPhase {
+  return {
+    function: ref,
+    tiles: phase.parallel.reduce((tiles, axis) => tiles.mul(axis.size), Dims.constant(1)),
+    tilePoints: phase.cost.points,
+    pointNanoseconds: phase.cost.pointCost,
+    barrier: !phase.independent,
+    ...(phase.copyOf && { copyOf: phase.copyOf }),
+  };
+}
+
+/** Tiles to hand out at once: enough for about 10 µs, and at least four portions for each thread. */
+export function grainOf(phase: CompiledPhase, binding: DimBinding, threads: number): number {
+  const tiles = phase.tiles.evaluate(binding);
+  const tileTime = Math.max(1, phase.tilePoints.evaluate(binding)) * phase.pointNanoseconds;
+  const enough = Math.ceil(10_000 / tileTime);
+  const share = Math.ceil(tiles / (4 * threads));
+  return Math.max(1, Math.min(enough, share));
+}

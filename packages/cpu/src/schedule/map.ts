@@ -1,0 +1,99 @@
+// Loops of stages that say each element of their result by itself: maps, and the parts of a concatenation.
+
+import {
+  add,
+  type Axis,
+  dimension,
+  type Expr,
+  type IndexAnalysis,
+  type MapStage,
+  type SegmentsStage,
+  type Stage,
+  type TensorRef,
+  toIndex,
+  type ViewStage,
+  axesFor,
+  Dim,
+  div,
+  elementAt,
+  mod,
+  mul,
+} from '@onnx-ts/tensor-ir';
+import { elementCost } from './cost.ts';
+import { LoopDomain } from './domain.ts';
+import { flatten, offsetIn } from './flatten.ts';
+import type { ScheduledPhase } from './scheduled.ts';
+import { tileBox } from './tiles.ts';
+
+/** One assignment for each point of a box: tensor[offset] = value. */
+export interface BoxStore {
+  readonly tensor: TensorRef;
+  readonly offset: Expr;
+  readonly value: Expr;
+}
+
+export function scheduleMap(analysis: IndexAnalysis, stage: MapStage, tensor: TensorRef): ScheduledPhase {
+  const value = flatten(analysis, stage.body, noStage);
+  return mapPhase(analysis, stage, inOrder(stage.axes, tensor), [
+    { tensor, offset: offsetIn(analysis, tensor, stage.axes.map(toIndex)), value },
+  ]);
+}
+
+/** One phase per segment; they do not wait for each other. */
+export function scheduleSegments(analysis: IndexAnalysis, stage: SegmentsStage, tensor: TensorRef): ScheduledPhase[] {
+  return stage.segments.map(({ axes, body, offset }, at) => {
+    const index = axes.map((axis, dim) => (dim === stage.along ? add(toIndex(axis), dimension(offset)) : toIndex(axis)));
+    const value = flatten(analysis, body, noStage);
+    const store = { tensor, offset: offsetIn(analysis, tensor, index), value };
+    return { ...mapPhase(analysis, stage, inOrder(axes, tensor), [store]), independent: at > 0 };
+  });
+}
+
+/** A reshape that has to be written out: the element with the same row-major position. */
+export function viewAsMap(stage: ViewStage): MapStage {
+  const axes = axesFor(stage.shape);
+  let position: Expr = dimension(0);
+  for (const axis of axes) position = add(mul(position, dimension(axis.size)), toIndex(axis));
+  const index: Expr[] = [];
+  let inner = Dim.constant(1);
+  for (const size of [...stage.source.shape].reverse()) {
+    const above = div(position, dimension(inner));
+    index.unshift(index.length === stage.source.shape.length - 1 ? above : mod(above, dimension(size)));
+    inner = inner.mul(size);
+  }
+  const { source: _, kind: __, ...base } = stage;
+  return { ...base, kind: 'map', axes, body: elementAt(stage.source, index) };
+}
+
+/** @param axes from the slowest to the fastest */
+export function mapPhase(
+  analysis: IndexAnalysis,
+  stage: Stage,
+  axes: readonly Axis[],
+  stores: readonly BoxStore[],
+): ScheduledPhase {
+  const domain = new LoopDomain([axes], [...stores.map(({ value }) => value), ...stores.map(({ offset }) => offset)], analysis);
+  domain.arrange();
+  const [group] = domain.groups;
+  const body = stores.map(({ tensor }, at) => ({
+    kind: 'store' as const,
+    tensor,
+    offset: domain.roots[stores.length + at],
+    value: domain.roots[at],
+  }));
+  const inner = group[group.length - 1];
+  const pointCost = 0.1 + elementCost(analysis, domain.roots, inner);
+  const base = { name: stage.name || stage.kind, stage, independent: false };
+  if (!inner) return { ...base, parallel: [], body, cost: { points: Dim.constant(1), pointCost } };
+  const { parallel, loops, points } = tileBox(group.slice(0, -1), inner, pointCost);
+  return { ...base, parallel, body: [{ kind: 'for', loops, reductions: [], body }], cost: { points, pointCost } };
+}
+
+/** Axes in the order of the memory they are written to. */
+export function inOrder(axes: readonly Axis[], tensor: TensorRef): Axis[] {
+  return (tensor.order ?? axes.map((_, at) => at)).map((at) => axes[at]);
+}
+
+export function noStage(): never {
+  throw new Error('a pointwise kernel has one stage');
+}
