@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { OnnxTsError } from '@onnx-ts/core';
 import { Command, CommanderError } from 'commander';
+import { RuntimeError } from './bench/runtime-process.ts';
 import { addBenchCommand } from './commands/bench.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addInspectCommand } from './commands/inspect.ts';
@@ -53,7 +54,8 @@ export async function runCli(args: readonly string[]): Promise<number> {
 /** Errors for users are their message; anything else is a bug, whose stack is wanted. */
 function errorText(error: unknown, debug: boolean): string {
   if (!(error instanceof Error)) return String(error);
-  const isPlain = OnnxTsError.is(error) || error instanceof UsageError || 'syscall' in error;
+  const isPlain =
+    OnnxTsError.is(error) || error instanceof UsageError || error instanceof RuntimeError || 'syscall' in error;
   if (isPlain && !debug) return error.message;
   const cause = error.cause === undefined ? '' : `\ncaused by: ${errorText(error.cause, debug)}`;
   return `${error.stack ?? error.message}${cause}`;

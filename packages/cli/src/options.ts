@@ -6,19 +6,21 @@ import { UsageError } from './usage-error.ts';
 /** Sizes for names of dims: `--dim batch=2`. */
 export type DimSizes = Readonly<Record<string, number>>;
 
-const append = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+/** Collects an option that may be repeated; absent options stay undefined. */
+export function append(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
 
 export function withInputs(command: Command): Command {
   return command.option(
     '-i, --input <name=source>',
     'value of an input: a .npy, .pb, .json or .png file, or "random"; repeat for each input',
     append,
-    [],
   );
 }
 
 export function withDims(command: Command): Command {
-  return command.option('-d, --dim <name=size>', 'size of a symbolic dim, for example batch=1; repeatable', append, []);
+  return command.option('-d, --dim <name=size>', 'size of a symbolic dim, for example batch=1; repeatable', append);
 }
 
 export function withProviders(command: Command): Command {
@@ -28,7 +30,7 @@ export function withProviders(command: Command): Command {
 }
 
 /** @throws UsageError */
-export function parseDimSizes(texts: readonly string[]): DimSizes {
+export function parseDimSizes(texts: readonly string[] = []): DimSizes {
   const sizes: Record<string, number> = {};
   for (const text of texts) {
     const at = text.lastIndexOf('=');

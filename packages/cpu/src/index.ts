@@ -1,1 +1,3 @@
-export {};
+// The CPU provider: WebAssembly SIMD generated for the model at hand.
+
+export { cpu, type CpuOptions } from './provider/factory.ts';

@@ -16,6 +16,7 @@ import {
   rewrite,
   toIndex,
   binary,
+  walk,
 } from './expr.ts';
 import { ExprNumbering } from './expr-number.ts';
 import type { TensorRef } from './tensor-ref.ts';
@@ -92,8 +93,8 @@ export class IndexAnalysis {
     const strides = stridesOf(tensor);
     let sum: LinearForm = { base: zero, terms: [] };
     for (const [axis, e] of index.entries()) {
-      // The only element of an axis of size 1 is element 0, whatever the expression says.
-      if (tensor.shape[axis].is(1)) continue;
+      // The only element of an axis of size 1 is element 0, whatever the expression says. Checks have to stay.
+      if (tensor.shape[axis].is(1) && !isChecked(e)) continue;
       sum = this.sum(sum, this.scale(this.formOf(e), strides[axis]));
     }
     return sum;
@@ -365,6 +366,14 @@ function atomForm(atom: Expr): LinearForm {
 function singleAtom(form: LinearForm): Expr | undefined {
   const [term] = form.terms;
   return form.terms.length === 1 && form.base.is(0) && term.coefficient.is(1) ? term.atom : undefined;
+}
+
+function isChecked(root: Expr): boolean {
+  let found = false;
+  walk(root, (e) => {
+    found ||= e.kind === 'bounded';
+  });
+  return found;
 }
 
 function decideSign(op: CompareOp, low: number, high: number): boolean | undefined {

@@ -54,9 +54,7 @@ function sample(next: () => number, depth: number): Sample {
     case 9:
       return make(left.dim.mod(divisor), (a) => ((a % divisor) + divisor) % divisor);
     default:
-      return next() < 0.5
-        ? make(left.dim.min(right.dim), Math.min)
-        : make(left.dim.max(right.dim), Math.max);
+      return next() < 0.5 ? make(left.dim.min(right.dim), Math.min) : make(left.dim.max(right.dim), Math.max);
   }
 }
 
@@ -105,7 +103,10 @@ describe('division', () => {
         expect(Math.abs(rest)).toBeLessThan(Math.abs(b));
         expect(rest === 0 || rest < 0 === b < 0).toBe(true);
         // The same with a symbol in place of the dividend, and of the divisor.
-        const values = new Map([['n', a], ['m', b]]);
+        const values = new Map([
+          ['n', a],
+          ['m', b],
+        ]);
         expect(n.floorDiv(b).evaluate(values)).toBe(quotient);
         expect(n.mod(Dim.symbol('m')).evaluate(values)).toBe(rest);
         expect(n.ceilDiv(b).evaluate(values) + 0).toBe(Math.ceil(a / b) + 0);
@@ -114,7 +115,10 @@ describe('division', () => {
   });
 
   it('gives zero for a divisor of zero', () => {
-    const values = new Map([['n', 5], ['m', 0]]);
+    const values = new Map([
+      ['n', 5],
+      ['m', 0],
+    ]);
     expect(Dim.constant(5).floorDiv(0).is(0)).toBe(true);
     expect(n.floorDiv('m').evaluate(values)).toBe(0);
     expect(n.mod('m').evaluate(values)).toBe(0);
@@ -150,8 +154,22 @@ describe('order and broadcast', () => {
     expect(n.broadcast(7).key).toBe('7');
     const both = n.broadcast('m');
     expect(both.key).toBe(Dim.symbol('m').broadcast(n).key);
-    expect(both.evaluate(new Map([['n', 1], ['m', 4]]))).toBe(4);
-    expect(() => both.evaluate(new Map([['n', 2], ['m', 4]]))).toThrow('cannot be broadcast');
+    expect(
+      both.evaluate(
+        new Map([
+          ['n', 1],
+          ['m', 4],
+        ]),
+      ),
+    ).toBe(4);
+    expect(() =>
+      both.evaluate(
+        new Map([
+          ['n', 2],
+          ['m', 4],
+        ]),
+      ),
+    ).toThrow('cannot be broadcast');
   });
 });
 

@@ -36,7 +36,8 @@ function guarded(value: Expr, guard: Expr, fill: Expr): Expr {
   return select(guard, inner, fill);
 }
 
-function guardLoads(root: Expr, guard: Expr): Expr {
+/** The same value where the guard holds; elsewhere no load in it is made and the value means nothing. */
+export function guardLoads(root: Expr, guard: Expr): Expr {
   return rewrite(root, (e) => {
     if (e.kind !== 'load') return undefined;
     if (e.guard) return { ...e, guard: and(guard, e.guard) };

@@ -2,20 +2,14 @@
 // affine slots of the nest; what does not change in the inner loops, or is used twice, is computed once.
 
 import type { Dim, DimBinding } from './dim.ts';
-import { integerRange, isBigInteger, isInteger } from './dtype.ts';
-import { type Axis, childrenOf, type Expr } from './expr.ts';
+import { type ExprType, integerRange, isBigInteger, isInteger } from './dtype.ts';
+import { childrenOf, type Expr } from './expr.ts';
+import { combineForms, constantForm, type IndexForm, type Interval, isConstantForm } from './interpret-forms.ts';
 import { readAt, readAtSlot, readInt64AsNumber, type Thunk } from './interpret-memory.ts';
 import type { AffineForm, LoopNest } from './interpret-nest.ts';
-import {
-  binaryFunction,
-  bitcastFunction,
-  castFunction,
-  compareFunction,
-  constantValue,
-  type ScalarValue,
-  testFunction,
-  unaryFunction,
-} from './scalar-ops.ts';
+import { decodeTable } from './number-formats.ts';
+import { bitcastFunction, castFunction, constantValue } from './scalar-casts.ts';
+import { binaryFunction, compareFunction, type ScalarValue, testFunction, unaryFunction } from './scalar-ops.ts';
 import type { Source, Stage } from './stage.ts';
 import type { TensorBuffer } from './tensor-buffer.ts';
 
@@ -29,21 +23,11 @@ export interface ExprScope {
   outOfRange(value: number, size: number): void;
 }
 
-interface Interval {
-  readonly low: number;
-  readonly high: number;
-}
-
-/** constant + Σ coefficient × axis + Σ coefficient × anything else */
-interface IndexForm extends AffineForm {
-  readonly others: ReadonlyMap<Expr, number>;
-}
-
 type Load = Extract<Expr, { kind: 'load' }>;
 
 /** Where a load reads, if its offset is affine in the innermost loop and nothing needs checking there. */
 export interface StreamingLoad {
-  readonly buffer: TensorBuffer;
+  readonly data: Float32Array;
   /** Offset at the current point of the outer loops. */
   readonly offset: Thunk<number>;
   readonly stride: number;
@@ -93,10 +77,11 @@ export class ExprCompiler {
     return thunk;
   }
 
-  /** How a float32 load streams through the innermost loop, or undefined when it is not that simple. */
-  streaming(e: Expr): StreamingLoad | undefined {
+  /** How a load of floats streams through the innermost loop, or undefined when it is not that simple. */
+  streaming(value: Expr): StreamingLoad | undefined {
     const { depth } = this.#nest;
-    if (e.kind !== 'load' || e.type !== 'float32' || depth === 0) return undefined;
+    const e = value.kind === 'cast' && value.type === 'float32' && isHalf(value.x.type) ? value.x : value;
+    if (e.kind !== 'load' || (e.type !== 'float32' && !isHalf(e.type)) || depth === 0) return undefined;
     if (e.guard && (this.depthOf(e.guard) >= depth || this.depthOf(e.fill!) >= depth)) return undefined;
     const { form, checks, buffer } = this.#address(e);
     if (checks.some((check) => check.depth >= depth)) return undefined;
@@ -104,7 +89,7 @@ export class ExprCompiler {
     const slot = this.#nest.slotFor(form);
     if (slot === undefined) return undefined;
     return {
-      buffer,
+      data: float32Of(buffer),
       offset: this.#checked(this.#sum(form), checks),
       stride: this.#nest.strideAt(slot, depth),
       ...(e.guard && { guard: this.compile(e.guard) as Thunk<boolean>, fill: this.compile(e.fill!) as Thunk<number> }),
@@ -521,30 +506,18 @@ interface Check {
   readonly name: string;
 }
 
-function constantForm(constant: number): IndexForm {
-  return { constant, axes: new Map(), others: new Map() };
+function isHalf(type: ExprType): type is 'float16' | 'bfloat16' {
+  return type === 'float16' || type === 'bfloat16';
 }
 
-function isConstantForm(form: IndexForm): boolean {
-  return form.axes.size === 0 && form.others.size === 0;
-}
-
-function addInto<K>(into: Map<K, number>, from: ReadonlyMap<K, number>, factor: number): Map<K, number> {
-  for (const [key, coefficient] of from) {
-    const sum = (into.get(key) ?? 0) + factor * coefficient;
-    if (sum === 0) into.delete(key);
-    else into.set(key, sum);
-  }
-  return into;
-}
-
-/** a + factor × b */
-function combineForms(a: IndexForm, b: IndexForm, factor: number): IndexForm {
-  return {
-    constant: a.constant + factor * b.constant,
-    axes: addInto(new Map<Axis, number>(a.axes), b.axes, factor),
-    others: addInto(new Map<Expr, number>(a.others), b.others, factor),
-  };
+/** The elements of a float32, float16 or bfloat16 tensor as float32: a product reads each of them many times. */
+function float32Of(buffer: TensorBuffer): Float32Array {
+  if (!isHalf(buffer.dtype)) return buffer.data as Float32Array;
+  const table = decodeTable(buffer.dtype);
+  const patterns = buffer.data as Uint16Array;
+  const data = new Float32Array(patterns.length);
+  for (let i = 0; i < data.length; i++) data[i] = table[patterns[i]];
+  return data;
 }
 
 /** Not worth remembering: a plain read costs as much as looking the value up. */

@@ -6,6 +6,7 @@ import type { DType, ExprType } from './dtype.ts';
 import {
   type Axis,
   type BinaryOp,
+  binary,
   bitcast,
   boundedIndex,
   type CompareOp,
@@ -19,20 +20,11 @@ import {
   toIndex,
   type UnaryOp,
   unary,
-  binary,
 } from './expr.ts';
 import { interpretStage } from './interpret.ts';
 import { readAt } from './interpret-memory.ts';
-import {
-  binaryFunction,
-  bitcastFunction,
-  castFunction,
-  compareFunction,
-  constantValue,
-  type ScalarValue,
-  testFunction,
-  unaryFunction,
-} from './scalar-ops.ts';
+import { bitcastFunction, castFunction, constantValue } from './scalar-casts.ts';
+import { binaryFunction, compareFunction, type ScalarValue, testFunction, unaryFunction } from './scalar-ops.ts';
 import { type Source, type Stage, StageBuilder } from './stage.ts';
 import { allocateBuffer, type TensorBuffer } from './tensor-buffer.ts';
 import { newTensorRef, type TensorRef } from './tensor-ref.ts';
@@ -245,7 +237,10 @@ describe.each(Array.from({ length: 60 }, (_, seed) => seed))('seed %d', (seed) =
   );
   const buffers = new Map<Source, TensorBuffer>(
     tensors.map((tensor) => {
-      const buffer = allocateBuffer(tensor.dtype, tensor.shape.map((dim) => dim.evaluate(binding)));
+      const buffer = allocateBuffer(
+        tensor.dtype,
+        tensor.shape.map((dim) => dim.evaluate(binding)),
+      );
       fill(buffer, next);
       return [tensor, buffer];
     }),
@@ -274,7 +269,11 @@ describe.each(Array.from({ length: 60 }, (_, seed) => seed))('seed %d', (seed) =
       const dtype = generator.pick(types);
       const shape = generator.pick(shapes.slice(0, 5));
       const stage = new StageBuilder().map(dtype, shape, (index) =>
-        generator.body(dtype, index.map((e) => (e as Extract<Expr, { kind: 'axis' }>).axis), 5),
+        generator.body(
+          dtype,
+          index.map((e) => (e as Extract<Expr, { kind: 'axis' }>).axis),
+          5,
+        ),
       );
       const expected = [...points(stage.axes, binding)].map((at) => evaluate(stage.body, at, binding, buffers));
       expect(run(stage).data).toEqual(stored(dtype, expected));
@@ -306,8 +305,9 @@ describe.each(Array.from({ length: 60 }, (_, seed) => seed))('seed %d', (seed) =
       const over = generator.pick(shapes.slice(0, 5));
       const stage = new StageBuilder().reduce('sum', 'float32', shape, over, (index, inner) => {
         const axes = [...index, ...inner].map((e) => (e as Extract<Expr, { kind: 'axis' }>).axis);
-        const factor = (): Expr => generator.body('float32', axes, 2);
-        return binary('mul', factor(), factor());
+        const factor = (): Expr =>
+          cast('float32', generator.body(generator.pick(['float32', 'float16'] as const), axes, 2));
+        return next() < 0.2 ? factor() : binary('mul', factor(), factor());
       });
       const expected = [...points(stage.axes, binding)].map((outer) =>
         Math.fround(
@@ -318,7 +318,8 @@ describe.each(Array.from({ length: 60 }, (_, seed) => seed))('seed %d', (seed) =
       );
       const data = run(stage).data as Float32Array;
       expected.forEach((value, at) => {
-        if (Number.isFinite(value)) expect(Math.abs(data[at] - value)).toBeLessThanOrEqual(1e-6 * Math.abs(value) + 1e-6);
+        if (Number.isFinite(value))
+          expect(Math.abs(data[at] - value)).toBeLessThanOrEqual(1e-6 * Math.abs(value) + 1e-6);
         else expect(data[at]).toBe(value);
       });
     }

@@ -6,15 +6,15 @@
 // of a tensor is ignored.
 
 import type { DimBinding } from './dim.ts';
-import { integerRange, isBigInteger, isFloat } from './dtype.ts';
+import { isBigInteger, isFloat } from './dtype.ts';
 import type { Axis, Expr } from './expr.ts';
-import { ExprCompiler, type ExprScope, type StreamingLoad, slotBound } from './interpret-expr.ts';
+import { ExprCompiler, type ExprScope, slotBound } from './interpret-expr.ts';
+import { elementLoop, type FoldOp, foldOf, productLoop, type Step } from './interpret-fold.ts';
 import { readAt, type Thunk, writerOf } from './interpret-memory.ts';
 import { LoopNest } from './interpret-nest.ts';
-import { bigWrapper, binaryFunction, numberWrapper, type ScalarValue } from './scalar-ops.ts';
+import { binaryFunction, type ScalarValue } from './scalar-ops.ts';
 import {
   type Program,
-  type ReduceOp,
   type ReduceStage,
   type ScanStage,
   type ScatterStage,
@@ -262,7 +262,7 @@ class StageRun {
     return nest.folds<ScalarValue>(outer + 1, nest.depth, (sum) => step(sum, term()));
   }
 
-  /** Sum of one float32 load, or of the products of two, whose innermost loop needs no closures. */
+  /** Sum of one load of floats, or of the products of two, whose innermost loop needs no closures. */
   #productSum(
     nest: LoopNest,
     compiler: ExprCompiler,
@@ -271,7 +271,7 @@ class StageRun {
   ): ((sum: ScalarValue) => ScalarValue) | undefined {
     const size = nest.sizeAt(nest.depth);
     let inner: (sum: number) => number;
-    if (body.kind === 'binary' && body.op === 'mul' && body.type === 'float32') {
+    if (body.kind === 'binary' && body.op === 'mul' && body.type !== 'float64') {
       const a = compiler.streaming(body.a);
       const b = a && compiler.streaming(body.b);
       if (!b) return undefined;
@@ -391,73 +391,4 @@ function scatterStep(stage: ScatterStage): Step | undefined {
   if (stage.combine === 'set') return undefined;
   const op = ({ sum: 'add', prod: 'mul', max: 'max', min: 'min' } as const)[stage.combine];
   return binaryFunction(op, stage.dtype) as Step;
-}
-
-type Step = (sum: ScalarValue, term: ScalarValue) => ScalarValue;
-type FoldOp = Exclude<ReduceOp, 'argmax' | 'argmin'>;
-
-/** The start and the step of a reduction. Float sums and products stay in double precision. */
-function foldOf(op: FoldOp, dtype: Stage['dtype']): { identity: ScalarValue; step: Step } {
-  const isBig = isBigInteger(dtype);
-  const isBool = dtype === 'bool';
-  switch (op) {
-    case 'sum':
-    case 'prod': {
-      const identity = op === 'sum' ? 0 : 1;
-      const float = op === 'sum' ? (a: number, b: number) => a + b : (a: number, b: number) => a * b;
-      if (isFloat(dtype)) return { identity, step: float as Step };
-      const step = binaryFunction(op === 'sum' ? 'add' : 'mul', dtype) as Step;
-      return { identity: isBig ? BigInt(identity) : identity, step };
-    }
-    case 'max':
-    case 'min':
-      return { identity: extremeOf(op, dtype), step: binaryFunction(op, dtype) as Step };
-    case 'and':
-    case 'or': {
-      const ones = isBig ? bigWrapper(dtype)(-1n) : numberWrapper(dtype)(-1);
-      const identity = isBool ? op === 'and' : op === 'and' ? ones : isBig ? 0n : 0;
-      return { identity, step: binaryFunction(op, dtype) as Step };
-    }
-  }
-}
-
-/** What leaves a maximum or minimum unchanged: an infinity for floats, the end of the range for integers. */
-function extremeOf(op: 'max' | 'min', dtype: Stage['dtype']): ScalarValue {
-  if (isFloat(dtype)) return op === 'max' ? -Infinity : Infinity;
-  if (dtype === 'bool') return op === 'min';
-  const { min, max } = integerRange(dtype);
-  const value = op === 'max' ? min : max;
-  return isBigInteger(dtype) ? value : Number(value);
-}
-
-/** Where a streaming load reads in this run of the innermost loop: memory, or its fill value again and again. */
-function streamStart(load: StreamingLoad, fill: Float32Array): { data: Float32Array; at: number; stride: number } {
-  if (!load.guard || load.guard())
-    return { data: load.buffer.data as Float32Array, at: load.offset(), stride: load.stride };
-  fill[0] = load.fill!();
-  return { data: fill, at: 0, stride: 0 };
-}
-
-function productLoop(left: StreamingLoad, right: StreamingLoad, size: number): (sum: number) => number {
-  const [leftFill, rightFill] = [new Float32Array(1), new Float32Array(1)];
-  return (start) => {
-    const a = streamStart(left, leftFill);
-    const b = streamStart(right, rightFill);
-    const { data: x, stride: dx } = a;
-    const { data: y, stride: dy } = b;
-    let sum = start;
-    for (let i = 0, p = a.at, q = b.at; i < size; i++, p += dx, q += dy) sum += Math.fround(x[p] * y[q]);
-    return sum;
-  };
-}
-
-function elementLoop(load: StreamingLoad, size: number): (sum: number) => number {
-  const fill = new Float32Array(1);
-  return (start) => {
-    const a = streamStart(load, fill);
-    const { data, stride } = a;
-    let sum = start;
-    for (let i = 0, p = a.at; i < size; i++, p += stride) sum += data[p];
-    return sum;
-  };
 }

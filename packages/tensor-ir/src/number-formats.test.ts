@@ -117,7 +117,9 @@ describe('float8e8m0', () => {
     ['down', [2 ** -127, 2 ** -127, 1, 1, 1, 2, 2]],
     ['nearest', [2 ** -127, 2 ** -127, 1, 1, 2, 2, 4]],
   ] as const)('rounds %s', (roundMode, expected) => {
-    expect([0, 1e-40, 1, 1.25, 1.5, -2.5, 3].map((x) => roundToFormat('float8e8m0', x, { roundMode }))).toEqual(expected);
+    expect([0, 1e-40, 1, 1.25, 1.5, -2.5, 3].map((x) => roundToFormat('float8e8m0', x, { roundMode }))).toEqual(
+      expected,
+    );
   });
 
   it('ends at 2^127', () => {

@@ -176,7 +176,7 @@ class ExprPrinter {
 function dimText(dim: Dim): Text {
   const text = dim.toString();
   if (dim.terms.length > 1) return { text, precedence: 11 };
+  if (dim.constant !== undefined) return { text, precedence: dim.constant < 0 ? unaryPrecedence : primary };
   const [term] = dim.terms;
-  const isAtom = dim.constant !== undefined ? dim.constant >= 0 : term.coefficient === 1 && term.atoms.length === 1;
-  return { text, precedence: isAtom ? primary : 12 };
+  return { text, precedence: term.coefficient === 1 && term.atoms.length === 1 ? primary : 12 };
 }

@@ -217,7 +217,7 @@ export class StageBuilder {
   #base(dtype: DType, shape: readonly DimLike[], name?: string): StageBase {
     return {
       id: stageCount++,
-      name: name ? `${this.name}.${name}` : this.name,
+      name: [this.name, name].filter(Boolean).join('.'),
       dtype,
       shape: shape.map(Dim.from),
       ...(this.origin !== undefined && { origin: this.origin }),

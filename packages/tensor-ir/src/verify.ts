@@ -7,6 +7,7 @@ import type { Kernel } from './kernel.ts';
 import { printStage } from './print.ts';
 import type { MapStage, Program, ReduceStage, ScatterStage, SegmentsStage, Source, Stage } from './stage.ts';
 import { bodiesOf, sourcesOf } from './stage.ts';
+import { reusesOperands } from './structure.ts';
 import type { TensorRef } from './tensor-ref.ts';
 import { verifyExpr } from './verify-expr.ts';
 
@@ -69,7 +70,16 @@ function sameShape(a: readonly Dim[], b: readonly Dim[]): boolean {
 }
 
 function fail(stage: Stage, problem: string): never {
-  throw new Error(`stage ${stage.name || stage.kind}: ${problem}\n${printStage(stage)}`);
+  throw new Error(`stage ${stage.name || stage.kind}: ${problem}\n${textOf(stage)}`);
+}
+
+/** What is wrong with a stage may also keep it from being printed. */
+function textOf(stage: Stage): string {
+  try {
+    return printStage(stage);
+  } catch (error) {
+    return `(it cannot be printed: ${error instanceof Error ? error.message : error})`;
+  }
 }
 
 /**
@@ -243,8 +253,9 @@ function verifyRows(kernel: Kernel): void {
 
 function verifyContraction(kernel: Kernel): void {
   const [first, ...rest] = kernel.stages;
-  if (first.kind !== 'reduce' || first.op !== 'sum') fail(first, 'a contraction starts with a sum');
-  if (!isProduct(first.body)) fail(first, 'a contraction sums products');
+  if (first.kind !== 'reduce') fail(first, 'a contraction starts with a reduction');
+  // Sliding windows (pools) are tiled like sums of products: what they read is used many times too.
+  if (!isSumOfProducts(first) && !reusesOperands(first)) fail(first, 'a contraction sums products or slides a window');
   for (const stage of rest) {
     if (stage.kind !== 'map') fail(stage, `the epilogue of a contraction cannot have a ${stage.kind}`);
     forLoads(stage, kernel.stages, (source, index) => {
@@ -277,7 +288,8 @@ function isAxis(index: Expr, axis: Axis): boolean {
   return (index.kind === 'axis' && index.axis === axis) || (axis.size.is(1) && index.kind === 'dim' && index.dim.is(0));
 }
 
-function isProduct(body: Expr): boolean {
-  if (body.kind === 'cast') return isProduct(body.x);
-  return body.kind === 'binary' && body.op === 'mul';
+function isSumOfProducts(stage: ReduceStage): boolean {
+  let { body } = stage;
+  while (body.kind === 'cast') body = body.x;
+  return stage.op === 'sum' && body.kind === 'binary' && body.op === 'mul';
 }

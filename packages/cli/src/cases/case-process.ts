@@ -27,7 +27,8 @@ export class CaseProcess {
 
   /** One case at a time. Never throws. */
   async run(test: TestCase): Promise<TimedVerdict> {
-    const child = (this.#child ??= this.#start());
+    this.#child ??= this.#start();
+    const child = this.#child;
     const start = performance.now();
     const elapsed = (): number => performance.now() - start;
     return await new Promise<TimedVerdict>((resolve) => {
@@ -44,7 +45,10 @@ export class CaseProcess {
       const onExit = (code: number | null, signal: string | null): void => {
         const how = signal ? `by signal ${signal}` : `with code ${code}`;
         const words = this.#lastWords.trim();
-        finish({ outcome: 'error', reason: `the process ended ${how}${words ? `: ${words}` : ''}`, ms: elapsed() }, false);
+        finish(
+          { outcome: 'error', reason: `the process ended ${how}${words ? `: ${words}` : ''}`, ms: elapsed() },
+          false,
+        );
       };
       const onError = (error: Error): void => finish({ outcome: 'error', reason: error.message, ms: elapsed() }, false);
       const timer = setTimeout(() => {

@@ -52,7 +52,10 @@ export async function runCase(test: TestCase, options: CaseOptions): Promise<Ver
         if (!output) return { outcome: 'error', reason: `the model has no output ${at} for ${basename(file)}` };
         const expected = readValueFile(file, output.type);
         const what = `${test.dataSets.length > 1 ? `${set.name}, ` : ''}output "${output.name}"`;
-        const difference = compareValues(results[output.name], expected, what, { tolerance: test.tolerance, typesOnly });
+        const difference = compareValues(results[output.name], expected, what, {
+          tolerance: test.tolerance,
+          typesOnly,
+        });
         if (difference !== undefined) return { outcome: 'fail', reason: difference };
       }
     }
@@ -80,7 +83,10 @@ function feedsOf(set: DataSet, inputs: readonly DeclaredValue[]): Record<string,
 function verdictOf(error: unknown): Verdict {
   if (OnnxTsError.is(error)) {
     const isMissing = error.code === 'UNKNOWN_OPERATOR' || error.code === 'UNSUPPORTED';
-    return { outcome: isMissing ? 'unsupported' : 'error', reason: isMissing ? error.message : `${error.code}: ${error.message}` };
+    return {
+      outcome: isMissing ? 'unsupported' : 'error',
+      reason: isMissing ? error.message : `${error.code}: ${error.message}`,
+    };
   }
   return { outcome: 'error', reason: error instanceof Error ? `${error.name}: ${error.message}` : String(error) };
 }
@@ -99,7 +105,9 @@ function leftToOthers(
     const what = `${node.op} was not run by ${provider}`;
     if (step.place === 'provider' && step.provider !== provider) return `${what} but by ${step.provider}`;
     if (step.place === 'host' && !belongsToHost.test(step.reason ?? '')) return `${what}: ${step.reason}`;
-    const ranOnHost = events.some((event) => event.name === node.name && event.cat === `host ${node.op.split('.').at(-1)}`);
+    const ranOnHost = events.some(
+      (event) => event.name === node.name && event.cat === `host ${node.op.split('.').at(-1)}`,
+    );
     if (step.place === 'late' && ranOnHost) return `${what} but by the host: ${step.reason}`;
   }
   return undefined;

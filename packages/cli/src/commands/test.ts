@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { CaseProcess } from '../cases/case-process.ts';
 import { findCases } from '../cases/find-cases.ts';
 import { type CaseRecord, reportText } from '../cases/report.ts';
-import { seconds, withProviders } from '../options.ts';
+import { append, seconds, withProviders } from '../options.ts';
 import { parseProviders } from '../providers.ts';
 import { Progress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';
@@ -12,7 +12,7 @@ interface TestOptions {
   readonly provider: string;
   readonly threads?: number;
   readonly fallback: boolean;
-  readonly filter: readonly string[];
+  readonly filter?: readonly string[];
   readonly timeout: number;
   readonly json?: string;
 }
@@ -38,8 +38,7 @@ export function addTestCommand(program: Command, finish: (code: number) => void)
     .option(
       '-f, --filter <text>',
       'only cases whose name contains the text, or matches /regex/; repeat for more',
-      (text: string, before: readonly string[]) => [...before, text],
-      [],
+      append,
     )
     .option('--no-fallback', 'a case that the first provider does not run alone counts as unsupported')
     .option('--timeout <seconds>', 'time for one case', seconds('--timeout'), 60)
@@ -57,10 +56,13 @@ async function runTests(folders: readonly string[], options: TestOptions): Promi
   const matches = filterOf(options.filter);
   const cases = findCases(folders).filter((test) => matches(test.name));
   if (cases.length === 0) {
-    throw new UsageError(`no test case below ${folders.join(', ')}${options.filter.length > 0 ? ' matches the filter' : ''}`);
+    throw new UsageError(`no test case below ${folders.join(', ')}${options.filter ? ' matches the filter' : ''}`);
   }
   const { threads, fallback } = options;
-  const runner = new CaseProcess({ providers, fallback, ...(threads !== undefined && { threads }) }, options.timeout * 1000);
+  const runner = new CaseProcess(
+    { providers, fallback, ...(threads !== undefined && { threads }) },
+    options.timeout * 1000,
+  );
   const progress = new Progress();
   const records: CaseRecord[] = [];
   let interrupted = false;
@@ -88,7 +90,7 @@ async function runTests(folders: readonly string[], options: TestOptions): Promi
 }
 
 /** @throws UsageError for a bad regular expression */
-export function filterOf(texts: readonly string[]): (name: string) => boolean {
+export function filterOf(texts: readonly string[] = []): (name: string) => boolean {
   const tests = texts.map((text) => {
     const match = /^\/(.*)\/([a-z]*)$/s.exec(text);
     if (!match) return (name: string) => name.includes(text);

@@ -43,7 +43,8 @@ export function compareValues(
     }
     return firstDefined(expected.items, (item, at) => compareValues(actual.items[at], item, `${what}[${at}]`, options));
   }
-  if (actual.kind === 'map' && expected.kind === 'map') return compareMaps(actual.entries, expected.entries, what, options);
+  if (actual.kind === 'map' && expected.kind === 'map')
+    return compareMaps(actual.entries, expected.entries, what, options);
   if (actual.kind === 'sparse-tensor' && expected.kind === 'sparse-tensor') {
     if (String(actual.dims) !== String(expected.dims)) {
       return `${what}: expected shape [${expected.dims.join(', ')}], got [${actual.dims.join(', ')}]`;
@@ -58,7 +59,12 @@ export function compareValues(
 
 type MapEntries = ReadonlyMap<Scalar, HostValue | Scalar>;
 
-function compareMaps(actual: MapEntries, expected: MapEntries, what: string, options: CompareOptions): string | undefined {
+function compareMaps(
+  actual: MapEntries,
+  expected: MapEntries,
+  what: string,
+  options: CompareOptions,
+): string | undefined {
   if (actual.size !== expected.size) return `${what}: expected a map of ${expected.size}, got ${actual.size}`;
   // Keys may be numbers or bigints.
   const byText = new Map([...actual].map(([key, value]) => [String(key), value]));
@@ -96,7 +102,8 @@ function compareTensors(actual: Tensor, expected: Tensor, what: string, options:
   const want = decodeElements(expected) as ArrayLike<Scalar>;
   const { type } = expected;
   if (type === 'complex64' || type === 'complex128') return compareComplex(got, want, what, options.tolerance);
-  if (isFloat(type)) return compareFloats(got as ArrayLike<number>, want as ArrayLike<number>, expected.dims, what, options);
+  if (isFloat(type))
+    return compareFloats(got as ArrayLike<number>, want as ArrayLike<number>, expected.dims, what, options);
   return compareExactly(got, want, type, expected.dims, what);
 }
 
@@ -197,10 +204,7 @@ function placeText(at: number, dims: readonly number[]): string {
   return `[${index.join(', ')}]`;
 }
 
-function firstDefined<T>(
-  items: readonly T[],
-  look: (item: T, at: number) => string | undefined,
-): string | undefined {
+function firstDefined<T>(items: readonly T[], look: (item: T, at: number) => string | undefined): string | undefined {
   for (const [at, item] of items.entries()) {
     const found = look(item, at);
     if (found !== undefined) return found;

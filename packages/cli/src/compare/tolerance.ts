@@ -19,7 +19,8 @@ export function parseTolerance(json: unknown, base: Tolerance, what: string): To
   const record = json as Readonly<Record<string, unknown>>;
   const number = (key: string): number | undefined => {
     const value = record[key];
-    if (value !== undefined && !(typeof value === 'number' && value >= 0)) throw new Error(`${what}: ${key} must be a number`);
+    if (value !== undefined && !(typeof value === 'number' && value >= 0))
+      throw new Error(`${what}: ${key} must be a number`);
     return value;
   };
   const meanAtol = number('mean_atol') ?? base.meanAtol;

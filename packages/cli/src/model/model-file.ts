@@ -21,7 +21,9 @@ export function readModelFile(path: string): ModelProto {
 export function readBytes(path: string): Uint8Array {
   try {
     if (statSync(path).isDirectory()) throw new Error('it is a folder');
-    return readFileSync(path);
+    const bytes = readFileSync(path);
+    // A Buffer is a Uint8Array with another idea of `slice`.
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const what = code === 'ENOENT' ? 'there is no such file.' : `the file cannot be read: ${message}.`;
@@ -35,7 +37,10 @@ export function freeInputs(model: ModelProto): DeclaredValue[] {
     ...(model.graph?.initializer ?? []).map((tensor) => tensor.name),
     ...(model.graph?.sparseInitializer ?? []).map((sparse) => sparse.values?.name),
   ]);
-  return declaredValues(model, (model.graph?.input ?? []).filter((info) => !initialized.has(info.name)));
+  return declaredValues(
+    model,
+    (model.graph?.input ?? []).filter((info) => !initialized.has(info.name)),
+  );
 }
 
 export function declaredOutputs(model: ModelProto): DeclaredValue[] {

@@ -20,7 +20,12 @@ export type Distribution =
   /** i / count, in float64 and then rounded. */
   | { readonly kind: 'fractions'; readonly count: number }
   /** Cosines or sines of rotary embeddings: `c1` and `s1` are those of one step, and later rows repeat the rotation. */
-  | { readonly kind: 'rope'; readonly part: 'cos' | 'sin'; readonly c1: readonly number[]; readonly s1: readonly number[] }
+  | {
+      readonly kind: 'rope';
+      readonly part: 'cos' | 'sin';
+      readonly c1: readonly number[];
+      readonly s1: readonly number[];
+    }
   /** The bytes themselves: zlib, then base64. */
   | { readonly kind: 'deflate'; readonly data: string }
   /** Strings, repeated as often as needed. */
@@ -60,10 +65,18 @@ export function generateTensor(spec: TensorSpec): Tensor {
   const count = elementCount(shape);
   if (dtype === 'string') {
     if (!('values' in dist)) throw new Error(`a string tensor cannot be made by "${dist.kind}"`);
-    return new Tensor('string', Array.from({ length: count }, (_, at) => dist.values[at % dist.values.length]), shape);
+    return new Tensor(
+      'string',
+      Array.from({ length: count }, (_, at) => dist.values[at % dist.values.length]),
+      shape,
+    );
   }
   const fill = (value: (at: number) => number): Tensor =>
-    encodeElements(dtype, Float64Array.from({ length: count }, (_, at) => value(at)), shape);
+    encodeElements(
+      dtype,
+      Float64Array.from({ length: count }, (_, at) => value(at)),
+      shape,
+    );
   switch (dist.kind) {
     case 'uniform': {
       const span = dist.hi - dist.lo;

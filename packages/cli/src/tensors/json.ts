@@ -34,7 +34,8 @@ export function valueFromJson(json: Json, type: ValueType | undefined, name: str
     case 'optional':
       return { kind: 'optional', value: json === null ? undefined : valueFromJson(json, type.element, name) };
     case 'map': {
-      if (typeof json !== 'object' || json === null || Array.isArray(json)) return fail('a map must be given as an object');
+      if (typeof json !== 'object' || json === null || Array.isArray(json))
+        return fail('a map must be given as an object');
       const entries = Object.entries(json as { readonly [key: string]: Json });
       const keyOf = (key: string): string | bigint => (type.key === 'string' ? key : BigInt(key));
       return {
@@ -64,7 +65,8 @@ function tensorFromJson(json: Json, dtype: DType | undefined, fail: (what: strin
   const [head] = values;
   type ??= typeof head === 'string' ? 'string' : typeof head === 'boolean' ? 'bool' : 'float32';
   const count = dims.reduce((product, size) => product * size, 1);
-  if (count !== values.length) return fail(`dims [${dims.join(', ')}] need ${count} values, there are ${values.length}`);
+  if (count !== values.length)
+    return fail(`dims [${dims.join(', ')}] need ${count} values, there are ${values.length}`);
   try {
     return encodeElements(type, values, dims);
   } catch (error) {
@@ -86,7 +88,11 @@ function flatten(json: Json, dims: readonly number[], fail: (what: string) => ne
 
 export function jsonOfValue(value: HostValue): Json {
   if (Tensor.is(value)) {
-    return { type: value.type, dims: value.dims, data: Array.from(decodeElements(value) as ArrayLike<unknown>, jsonOfScalar) };
+    return {
+      type: value.type,
+      dims: value.dims,
+      data: Array.from(decodeElements(value) as ArrayLike<unknown>, jsonOfScalar),
+    };
   }
   switch (value.kind) {
     case 'sequence':

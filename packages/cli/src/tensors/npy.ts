@@ -55,12 +55,13 @@ export function readNpy(bytes: Uint8Array): Tensor {
     return new Tensor('string', fortranOrder ? toRowMajor(strings, shape) : strings, shape);
   }
   const dtype = dtypeByCode[kind + width];
-  if (!dtype) throw bad(`elements of type ${descr} cannot be read`, `Known are ${Object.keys(dtypeByCode).join(', ')}.`);
+  if (!dtype)
+    throw bad(`elements of type ${descr} cannot be read`, `Known are ${Object.keys(dtypeByCode).join(', ')}.`);
   const ArrayType = arrayTypeOf(dtype);
   const entries = count * (kind === 'c' ? 2 : 1);
   const body = bodyOf(bytes, end, entries * ArrayType.BYTES_PER_ELEMENT);
   // A copy, so that the elements are aligned.
-  const own = body.slice();
+  const own = new Uint8Array(body);
   if (swap) swapBytes(own, ArrayType.BYTES_PER_ELEMENT);
   const data = new ArrayType(own.buffer, 0, entries);
   return new Tensor(dtype, fortranOrder ? reorder(data, shape, kind === 'c' ? 2 : 1) : data, shape);
@@ -68,14 +69,16 @@ export function readNpy(bytes: Uint8Array): Tensor {
 
 function readHeader(bytes: Uint8Array): Header {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 10 || latin1(bytes.subarray(0, 6)) !== magic) throw bad('this is no .npy file: its first bytes differ');
+  if (bytes.length < 10 || latin1(bytes.subarray(0, 6)) !== magic)
+    throw bad('this is no .npy file: its first bytes differ');
   const version = bytes[6];
   if (version < 1 || version > 3) throw bad(`version ${version} of the .npy format is not known`);
   const start = version === 1 ? 10 : 12;
   const length = version === 1 ? view.getUint16(8, true) : bytes.length < 12 ? Infinity : view.getUint32(8, true);
   const end = start + length;
   if (end > bytes.length) throw bad('the file ends within its header');
-  const text = version === 3 ? new TextDecoder().decode(bytes.subarray(start, end)) : latin1(bytes.subarray(start, end));
+  const text =
+    version === 3 ? new TextDecoder().decode(bytes.subarray(start, end)) : latin1(bytes.subarray(start, end));
   const descr = /['"]descr['"]\s*:\s*(?:'([^']*)'|"([^"]*)"|(\[))/.exec(text);
   const order = /['"]fortran_order['"]\s*:\s*(True|False)/.exec(text);
   const shape = /['"]shape['"]\s*:\s*\(([\d\s,L]*)\)/.exec(text);

@@ -72,7 +72,8 @@ function decode(png: PNG, channels: number): Image {
   for (let at = 0; at < count; at++) {
     const [red, green, blue] = png.data.subarray(at * 4, at * 4 + 3);
     // Equal channels stay exactly as they are: the weights need not sum to 1 in floating point.
-    if (channels === 1) planes[0][at] = red === green && green === blue ? red : 0.299 * red + 0.587 * green + 0.114 * blue;
+    if (channels === 1)
+      planes[0][at] = red === green && green === blue ? red : 0.299 * red + 0.587 * green + 0.114 * blue;
     else for (const [channel, plane] of planes.entries()) plane[at] = png.data[at * 4 + channel];
   }
   return { width: png.width, height: png.height, planes };
@@ -100,7 +101,10 @@ function resize(image: Image, width: number, height: number): Image {
   return { width, height, planes };
 }
 
-function samplesOf(from: number, to: number): { readonly low: number; readonly high: number; readonly fraction: number }[] {
+function samplesOf(
+  from: number,
+  to: number,
+): { readonly low: number; readonly high: number; readonly fraction: number }[] {
   return Array.from({ length: to }, (_, at) => {
     const place = Math.min(Math.max(((at + 0.5) * from) / to - 0.5, 0), from - 1);
     const low = Math.floor(place);

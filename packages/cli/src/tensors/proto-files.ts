@@ -18,10 +18,14 @@ export function readValueFile(path: string, type: ValueType | undefined): HostVa
   try {
     return decodeValue(bytes, type);
   } catch (cause) {
-    throw new OnnxTsError('INVALID_INPUT', `the file is no ONNX ${type?.kind ?? 'tensor'}: ${(cause as Error).message}`, {
-      place: { path },
-      cause,
-    });
+    throw new OnnxTsError(
+      'INVALID_INPUT',
+      `the file is no ONNX ${type?.kind ?? 'tensor'}: ${(cause as Error).message}`,
+      {
+        place: { path },
+        cause,
+      },
+    );
   }
 }
 

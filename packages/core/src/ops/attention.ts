@@ -4,8 +4,8 @@ import {
   add,
   cast,
   Dim,
-  dimension,
   type DType,
+  dimension,
   type Expr,
   ge,
   le,
@@ -95,7 +95,17 @@ function attentionSizes(ctx: AttentionNode): AttentionSizes {
   if (ctx.hasInput(pastKey) !== ctx.hasInput(pastValue)) ctx.fail('past_key and past_value come together.');
   const newKeys = k[sequence];
   const keys = past.add(newKeys);
-  return { batch: q[0], heads: { kvHeads, group }, queries: q[sequence], headSize, valueSize, newKeys, past, keys, isPacked };
+  return {
+    batch: q[0],
+    heads: { kvHeads, group },
+    queries: q[sequence],
+    headSize,
+    valueSize,
+    newKeys,
+    past,
+    keys,
+    isPacked,
+  };
 }
 
 /** A cache followed by the keys or values of this node, as [batch, heads, positions, size]. */
@@ -161,8 +171,8 @@ function bandCondition(band: Band, offset: (at: ScorePosition) => Expr, at: Scor
 function scoresOutput(ctx: LowerContext, stages: AttentionStages, mode: number): Stage {
   const dtype = ctx.outputDType(3);
   const { scores, logits, probabilities, scaled, capped } = stages;
-  if (mode === 3) return probabilities;
   return ctx.map(dtype, scores.shape, (index) => {
+    if (mode === 3) return cast(dtype, ctx.at(probabilities, index));
     if (mode === 2) return cast(dtype, ctx.at(logits, index));
     return cast(dtype, mode === 1 ? capped(index) : scaled(index));
   });
@@ -206,13 +216,12 @@ export const Attention = defineOperator({
       ctx.hasInput(nonpadLengths) ? lt(at.key, toIndex(ctx.at(ctx.input(nonpadLengths), [at.batch]))) : undefined;
     const conditions = (at: ScorePosition): Expr | undefined =>
       every(bandCondition(ctx.attributes, offset, at), nonpad(at), keep?.(at));
-    const readValue = keyReader(ctx, presentValue, heads.kvHeads, valueSize);
     const stages = attentionStages(ctx, {
       ...sizes,
       dtype,
       q: queryReader(ctx, ctx.input(0), heads, headSize),
       k: keyReader(ctx, presentKey, heads.kvHeads, headSize),
-      v: (...at) => cast(dtype, readValue(...at)),
+      v: keyReader(ctx, presentValue, heads.kvHeads, valueSize),
       scale,
       softcap,
       softmaxType: wide,

@@ -7,7 +7,6 @@ import {
   bitcast,
   bitsOf,
   cast,
-  constant,
   Dim,
   type DType,
   type Expr,
@@ -20,9 +19,9 @@ import {
   isNaN as isNotANumber,
   isSmallFloat,
   lt,
-  ne,
   newTensorRef,
   or,
+  type RoundMode,
   roundToFormat,
   StageBuilder,
   select,
@@ -44,8 +43,6 @@ import { decimalText, parseInteger, parseReal } from './number-text.ts';
 import { likeInput } from './pointwise.ts';
 import { certainlyEqual, mapContents, negation } from './symbolic.ts';
 
-export type RoundMode = 'up' | 'down' | 'nearest';
-
 interface Rounding {
   /** Out of range, a float8 becomes its greatest value, not infinity or NaN. */
   readonly saturate?: boolean;
@@ -63,11 +60,11 @@ export function dtypeAttribute(ctx: NodeContext, name: string, code: number): DT
 }
 
 /** x as another type, with the rules of ONNX's Cast. */
-export function convert(type: DType, x: Expr, { saturate = true, roundMode = 'up' }: Rounding = {}): Expr {
+function convert(type: DType, x: Expr, { saturate = true, roundMode = 'up' }: Rounding = {}): Expr {
   if (x.type === type) return x;
   if (type === 'float8e8m0' && roundMode !== 'up') return toPowerOfTwo(x, saturate, roundMode);
-  // float4e2m1 has no NaN; ONNX's conformance data have 0 in its place.
-  if (type === 'float4e2m1' && isFloat(x.type)) return cast(type, select(isNotANumber(x), 0, x));
+  // float4e2m1 has no NaN; ONNX's conformance data have −0 in its place.
+  if (type === 'float4e2m1' && isFloat(x.type)) return cast(type, select(isNotANumber(x), -0, x));
   if (isFloat(type)) return cast(type, x, { saturate });
   if (!isFloat(x.type) || !isInteger(type)) return cast(type, x);
   // What a float out of range becomes is left open by ONNX. Narrow integers keep the low bits of the int32, as C
@@ -76,25 +73,34 @@ export function convert(type: DType, x: Expr, { saturate = true, roundMode = 'up
   return cast(type, cast('int32', x, { saturate: true }));
 }
 
-/** float8e8m0 is the exponent field of a float32. Its sign is dropped; infinity and NaN have the field 255. */
-function toPowerOfTwo(x: Expr, saturate: boolean, roundMode: RoundMode): Expr {
+/**
+ * float8e8m0 is the exponent field of a float32. Its sign is dropped; infinity and NaN have the field 255. Rounding up is
+ * what a plain cast does.
+ */
+function toPowerOfTwo(x: Expr, saturate: boolean, roundMode: 'down' | 'nearest'): Expr {
   const bits = bitcast('uint32', cast('float32', x));
   const exponent = and(shr(bits, 23), 0xff);
-  const fraction = and(bits, 0x7fffff);
-  const half = 0x400000;
-  const roundUp =
-    roundMode === 'down'
-      ? constant('bool', false)
-      : roundMode === 'up'
-        ? ne(fraction, 0)
-        : or(gt(fraction, half), and(eq(fraction, half), gt(exponent, 0)));
-  const last = saturate ? 254 : 255;
-  const rounded = select(and(roundUp, lt(exponent, last)), add(exponent, 1), exponent);
-  return bitcast('float8e8m0', cast('uint8', rounded));
+  const result =
+    roundMode === 'down' ? exponent : select(isPastHalf(bits, exponent, saturate), add(exponent, 1), exponent);
+  return bitcast('float8e8m0', cast('uint8', result));
 }
 
-function roundingOf(attributes: { readonly saturate?: number; readonly round_mode?: string }): Rounding {
-  return { saturate: attributes.saturate !== 0, roundMode: (attributes.round_mode ?? 'up') as RoundMode };
+/** Whether the next power of two is nearer, and there. Halves go up, but not from below the normal numbers. */
+function isPastHalf(bits: Expr, exponent: Expr, saturate: boolean): Expr {
+  const fraction = and(bits, 0x7fffff);
+  const half = 0x400000;
+  const isNearer = or(gt(fraction, half), and(eq(fraction, half), gt(exponent, 0)));
+  return and(isNearer, lt(exponent, saturate ? 254 : 255));
+}
+
+function roundingOf(
+  ctx: NodeContext & { readonly attributes: { readonly saturate: number; readonly round_mode: string } },
+): Rounding {
+  const { saturate, round_mode } = ctx.attributes;
+  if (round_mode !== 'up' && round_mode !== 'down' && round_mode !== 'nearest') {
+    ctx.fail(`round_mode "${round_mode}" is not one of up, down, nearest.`);
+  }
+  return { saturate: saturate !== 0, roundMode: round_mode as RoundMode };
 }
 
 function lowerCast(ctx: LowerContext, type: DType, rounding: Rounding) {
@@ -124,7 +130,7 @@ export const Cast = [
     attributes: { to: required(int()), ...roundingAttributes },
     infer: (ctx) => [likeInput(ctx, 0, dtypeAttribute(ctx, 'to', ctx.attributes.to))],
     contents: (ctx) => castContents(ctx, dtypeAttribute(ctx, 'to', ctx.attributes.to)),
-    lower: (ctx) => lowerCast(ctx, dtypeAttribute(ctx, 'to', ctx.attributes.to), roundingOf(ctx.attributes)),
+    lower: (ctx) => lowerCast(ctx, dtypeAttribute(ctx, 'to', ctx.attributes.to), roundingOf(ctx)),
     evaluateOnHost: (ctx) => castOnHost(ctx, dtypeAttribute(ctx, 'to', ctx.attributes.to)),
   }),
 ];
@@ -140,7 +146,7 @@ export const CastLike = defineOperator({
   attributes: roundingAttributes,
   infer: (ctx) => [likeInput(ctx, 0, ctx.dtype(1))],
   contents: (ctx) => castContents(ctx, ctx.dtype(1)),
-  lower: (ctx) => lowerCast(ctx, ctx.dtype(1), roundingOf(ctx.attributes)),
+  lower: (ctx) => lowerCast(ctx, ctx.dtype(1), roundingOf(ctx)),
   evaluateOnHost: (ctx) => castOnHost(ctx, ctx.dtype(1)),
 });
 

@@ -1,6 +1,6 @@
 // The type in which operators with internal steps (norms, softmax, interpolation) keep their intermediate stages.
 
-import { cast, type DType, dimension, type DimLike, type Expr, isFloat } from '@onnx-ts/tensor-ir';
+import { cast, type DimLike, type DType, dimension, type Expr, isFloat } from '@onnx-ts/tensor-ir';
 
 /** float64 stays; every narrower float is computed in float32, so that intermediate stages are not rounded to it. */
 export function computeType(dtype: DType): DType {

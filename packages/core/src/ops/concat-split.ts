@@ -93,9 +93,9 @@ export function chunkSizes(size: Dim, parts: number): SplitSizes {
   const exact = size.divideExactly(parts);
   if (exact) return Array(parts).fill(exact);
   const chunk = size.ceilDiv(parts);
-  // Two parts never need clamping, which keeps symbolic sizes simple.
-  if (parts === 2) return [chunk, size.sub(chunk)];
-  return Array.from({ length: parts }, (_, part) => size.sub(chunk.mul(part)).max(0).min(chunk));
+  // The first part, and both of two, never need clamping, which keeps symbolic sizes simple.
+  if (parts === 2) return [chunk, size.floorDiv(2)];
+  return Array.from({ length: parts }, (_, part) => (part === 0 ? chunk : size.sub(chunk.mul(part)).max(0).min(chunk)));
 }
 
 function checkedSizes(context: NodeContext, sizes: SplitSizes, size: Dim): SplitSizes {

@@ -4,7 +4,15 @@ import { add, type Dim, dimension, div, type Expr, mul, type Stage } from '@onnx
 import { tensorType } from '../graph/types.ts';
 import { defineOperator, int, type LowerContext, type NodeContext } from './define.ts';
 import { expectEqual, expectRank, expectSameType } from './expect.ts';
-import { kernelShape, type WindowAttributes, windowAttributes, type WindowAxis, windowAxes, windowTap, zeroUnless } from './window.ts';
+import {
+  kernelShape,
+  type WindowAttributes,
+  type WindowAxis,
+  windowAttributes,
+  windowAxes,
+  windowTap,
+  zeroUnless,
+} from './window.ts';
 
 export const convAttributes = { ...windowAttributes, group: int(1) };
 

@@ -19,7 +19,7 @@ import {
 } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { computeType } from './compute-type.ts';
-import { addChannelBias, convGeometry, type ConvNode, groupChannel } from './conv.ts';
+import { addChannelBias, type ConvNode, convGeometry, groupChannel } from './conv.ts';
 import { defineOperator, int, ints, type LowerContext, string } from './define.ts';
 import { expectEqual, expectRank, expectSameType } from './expect.ts';
 import { flatten } from './flat-index.ts';
@@ -105,8 +105,14 @@ export const DeformConv = defineOperator({
     const { axes, shape } = convGeometry(ctx, bias);
     const offset = expectRank(ctx, offsets, shape.length);
     const taps = productOf(ctx.shape(1).slice(2)).mul(ctx.attributes.offset_group);
-    expectEqual(ctx, offset[1], taps.mul(axes.length), 'the channels of offset and twice the taps of all offset groups');
-    if (ctx.hasInput(mask)) expectEqual(ctx, expectRank(ctx, mask, shape.length)[1], taps, 'the channels of mask and taps');
+    expectEqual(
+      ctx,
+      offset[1],
+      taps.mul(axes.length),
+      'the channels of offset and twice the taps of all offset groups',
+    );
+    if (ctx.hasInput(mask))
+      expectEqual(ctx, expectRank(ctx, mask, shape.length)[1], taps, 'the channels of mask and taps');
     return [tensorType(dtype, shape)];
   },
   lower(ctx) {

@@ -1,6 +1,6 @@
 // Dropout. In inference it does nothing; in training mode it is built from random numbers and a selection.
 
-import { constant } from '@onnx-ts/tensor-ir';
+import { bitsOf, constant } from '@onnx-ts/tensor-ir';
 import type { Value } from '../graph/graph.ts';
 import { codeOfDType } from '../onnx/import-tensor.ts';
 import { defineOperator, type ExpandContext, int } from './define.ts';
@@ -64,7 +64,9 @@ export function expandDropout(
   const factor = ctx.op('Reciprocal', [ctx.op('Sub', [ctx.literal('float32', 1), ratio])]);
   const mask = known === 1 ? kept : ctx.op('Or', [kept, ctx.op('Not', [training])]);
   const scale = known === 1 ? factor : ctx.op('Where', [training, factor, ctx.literal('float32', 1)]);
-  const scaled = ctx.op('Mul', [x, ctx.op('CastLike', [scale, x])]);
+  // float8 has no products.
+  const wide = bitsOf(ctx.typeOf(x).dtype) === 8 ? ctx.op('Cast', [x], { to: float32 }) : x;
+  const scaled = ctx.op('CastLike', [ctx.op('Mul', [wide, ctx.op('CastLike', [scale, wide])]), x]);
   const zero = ctx.op('CastLike', [ctx.literal('float32', 0), x]);
   return [ctx.op('Where', [mask, scaled, zero]), mask];
 }

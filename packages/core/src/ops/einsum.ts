@@ -32,7 +32,9 @@ function implicitOutput(operands: readonly (readonly Label[])[]): Label[] {
   const counts = new Map<Label, number>();
   for (const label of operands.flat()) counts.set(label, (counts.get(label) ?? 0) + 1);
   const labels = [...counts.keys()];
-  const ellipsis = labels.filter((label) => label.startsWith('.')).sort((a, b) => Number(b.slice(1)) - Number(a.slice(1)));
+  const ellipsis = labels
+    .filter((label) => label.startsWith('.'))
+    .sort((a, b) => Number(b.slice(1)) - Number(a.slice(1)));
   const letters = labels.filter((label) => !label.startsWith('.') && counts.get(label) === 1).sort();
   return [...ellipsis, ...letters];
 }

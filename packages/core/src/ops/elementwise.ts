@@ -3,6 +3,7 @@
 
 import {
   add,
+  bitsOf,
   cast,
   type Dim,
   type DType,
@@ -99,12 +100,20 @@ function fixedPower(x: Expr, exponent: number): Expr | undefined {
   return exponent === -1 ? div(1, x) : undefined;
 }
 
-/** The result has the type of the base. An integer raised to a fraction is computed in float64 and truncated. */
+/**
+ * The result has the type of the base. Floats are computed in the wider of both types; an integer raised to a fraction
+ * in float64, and truncated.
+ */
 function power(x: Expr, y: Expr): Expr {
   if (x.type === y.type) return pow(x, y);
-  if (isFloat(x.type)) return pow(x, cast(x.type, y));
-  const common = isFloat(y.type) ? 'float64' : 'int64';
+  const common = powerType(x.type as DType, y.type as DType);
   return cast(x.type, pow(cast(common, x), cast(common, y)));
+}
+
+function powerType(base: DType, exponent: DType): DType {
+  if (!isFloat(base)) return isFloat(exponent) ? 'float64' : 'int64';
+  if (!isFloat(exponent) || bitsOf(exponent) < bitsOf(base)) return base;
+  return bitsOf(exponent) > bitsOf(base) ? exponent : 'float32';
 }
 
 const greatestFloat32 = 3.4028234663852886e38;

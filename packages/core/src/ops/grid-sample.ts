@@ -13,12 +13,14 @@ import {
   type Expr,
   floor,
   ge,
+  gt,
   le,
   lt,
   max,
   min,
   mod,
   mul,
+  or,
   rem,
   round,
   type Stage,
@@ -66,8 +68,12 @@ function padPosition(x: Expr, { size, alignCorners, padding }: SampleAxis): Expr
     case 'zeros':
       // Pixels that far out are zero for every kernel.
       return min(max(x, -3), sizeAs(real, size.add(2)));
-    case 'border':
-      return min(max(x, 0), sizeAs(real, size.sub(1)));
+    case 'border': {
+      const clamped = min(max(x, 0), sizeAs(real, size.sub(1)));
+      if (alignCorners) return clamped;
+      // Positions on the outer half of a border pixel stay: a cubic kernel sees the difference.
+      return select(or(lt(x, -0.5), gt(x, sub(sizeAs(real, size), 0.5))), clamped, x);
+    }
     case 'reflection':
       return alignCorners
         ? reflectPosition(x, 0, sizeAs(real, size.sub(1)))

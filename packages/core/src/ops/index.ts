@@ -52,9 +52,21 @@ import * as skipNorm from './microsoft/skip-norm.ts';
 import * as embedLayerNorm from './microsoft/embed-layer-norm.ts';
 import * as microsoftGroupNorm from './microsoft/group-norm.ts';
 import * as matMulNBits from './microsoft/matmul-nbits.ts';
+import * as multiHeadAttention from './microsoft/multi-head-attention.ts';
+import * as microsoftAttention from './microsoft/attention.ts';
+import * as microsoftRotary from './microsoft/rotary-embedding.ts';
+import * as groupQueryAttention from './microsoft/group-query-attention.ts';
+import * as fused from './microsoft/fused.ts';
+import * as quantizedAttention from './microsoft/quantized-attention.ts';
+import * as gatherBlockQuantized from './microsoft/gather-block-quantized.ts';
+import * as recurrent from './recurrent.ts';
+import * as dynamicQuantizeLstm from './microsoft/dynamic-quantize-lstm.ts';
+import * as signal from './signal.ts';
+import * as determinant from './determinant.ts';
+import * as loss from './loss.ts';
 import type { OperatorDefinition } from './define.ts';
 
-const families: readonly Readonly<Record<string, unknown>>[] = [activations, tfIdf, roi, nonMaxSuppression, gridSample, argReduce, attention, batchNorm, cast, concatSplit, constant, control, conv, cumulative, dropout, einsum, elementwise, gather, logic, math, matmul, movement, normalize, pad, pool, random, reduce, scatter, sequence, shape, slice, softmax, sort, text, topK, unpool, convTranspose, deformConv, localNorm, rotary, quantize, quantizeProduct, microsoftActivations, microsoftQuantize, microsoftQuantizeComposite, microsoftQuantizeProduct, microsoftShape, resize, skipNorm, embedLayerNorm, microsoftGroupNorm, matMulNBits];
+const families: readonly Readonly<Record<string, unknown>>[] = [activations, tfIdf, roi, nonMaxSuppression, gridSample, argReduce, attention, batchNorm, cast, concatSplit, constant, control, conv, cumulative, dropout, einsum, elementwise, gather, logic, math, matmul, movement, normalize, pad, pool, random, reduce, scatter, sequence, shape, slice, softmax, sort, text, topK, unpool, convTranspose, deformConv, localNorm, rotary, quantize, quantizeProduct, microsoftActivations, microsoftQuantize, microsoftQuantizeComposite, microsoftQuantizeProduct, microsoftShape, resize, skipNorm, embedLayerNorm, microsoftGroupNorm, matMulNBits, multiHeadAttention, microsoftAttention, microsoftRotary, groupQueryAttention, fused, quantizedAttention, gatherBlockQuantized, recurrent, dynamicQuantizeLstm, signal, determinant, loss];
 
 function isDefinition(value: unknown): value is OperatorDefinition {
   return typeof value === 'object' && value !== null && 'infer' in value && 'since' in value;

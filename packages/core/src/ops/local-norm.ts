@@ -1,6 +1,23 @@
 // The remaining norms: LpNormalization, MeanVarianceNormalization, LRN.
 
-import { abs, add, and, cast, Dim, dimension, div, eq, type Expr, ge, lt, mul, pow, select, sqrt, sub } from '@onnx-ts/tensor-ir';
+import {
+  abs,
+  add,
+  and,
+  cast,
+  Dim,
+  dimension,
+  div,
+  type Expr,
+  eq,
+  ge,
+  lt,
+  mul,
+  pow,
+  select,
+  sqrt,
+  sub,
+} from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { computeType } from './compute-type.ts';
 import { defineOperator, float, int, ints, required } from './define.ts';

@@ -1,7 +1,18 @@
 // MatMul and Gemm. Both lower to one `sum` stage over a product of two loads, which providers recognise as a
 // contraction, followed by a map for scale and bias.
 
-import { add, cast, constant, Dim, type DType, type Expr, isFloat, mul, type Source, type Stage } from '@onnx-ts/tensor-ir';
+import {
+  add,
+  cast,
+  constant,
+  type Dim,
+  type DType,
+  type Expr,
+  isFloat,
+  mul,
+  type Source,
+  type Stage,
+} from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { defineOperator, float, type InferContext, int, type LowerContext, type NodeContext } from './define.ts';
 import { expectEqual, expectRank, expectSameType } from './expect.ts';

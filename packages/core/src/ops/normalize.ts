@@ -6,13 +6,13 @@ import {
   cast,
   constant,
   Dim,
-  div,
   type DType,
+  div,
   type Expr,
   mul,
   type Source,
-  sqrt,
   type Stage,
+  sqrt,
   sub,
 } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';

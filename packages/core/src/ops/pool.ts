@@ -2,12 +2,13 @@
 
 import {
   abs,
+  add,
   cast,
   constant,
   Dim,
+  type DType,
   dimension,
   div,
-  type DType,
   type Expr,
   integerRange,
   isFloat,
@@ -17,10 +18,9 @@ import {
   pow,
   productOf,
   type Source,
-  sqrt,
   type Stage,
+  sqrt,
   sub,
-  add,
 } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { computeType, sizeAs } from './compute-type.ts';
@@ -31,8 +31,8 @@ import {
   kernelShape,
   poolAttributes,
   type WindowAttributes,
-  windowAttributes,
   type WindowAxis,
+  windowAttributes,
   windowAxes,
   windowTap,
 } from './window.ts';
@@ -128,9 +128,7 @@ function divisor(axes: readonly WindowAxis[], at: readonly Expr[], includePad: b
     const isFull = axis.staysInside && (includePad || (axis.padBegin.atMost(0) && axis.padEnd.atMost(0)));
     if (isFull) return dimension(axis.kernel);
     const zero = Dim.constant(0);
-    return includePad
-      ? tapsInside(axis, at[n], axis.padBegin, axis.padEnd)
-      : tapsInside(axis, at[n], zero, zero);
+    return includePad ? tapsInside(axis, at[n], axis.padBegin, axis.padEnd) : tapsInside(axis, at[n], zero, zero);
   });
   return counts.reduce((product, count) => mul(product, count));
 }

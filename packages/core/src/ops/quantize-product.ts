@@ -129,7 +129,7 @@ function asColumn(ctx: ExpandContext, value: Value): Value {
   return isVector ? ctx.op('Unsqueeze', [value, ctx.literal('int64', [1])]) : value;
 }
 
-export function toFloat32(ctx: ExpandContext, value: Value): Value {
+function toFloat32(ctx: ExpandContext, value: Value): Value {
   return ctx.op('Cast', [value], { to: codeOfDType('float32') });
 }
 
@@ -162,7 +162,7 @@ export const QLinearMatMul = defineOperator({
   },
 });
 
-export const qLinearConvAttributes = { ...convAttributes, channels_last: int(0) };
+const qLinearConvAttributes = { ...convAttributes, channels_last: int(0) };
 
 /**
  * Inputs: X, its scale and zero point, the same of W, scale and zero point of the result, int32 bias. Scales and zero

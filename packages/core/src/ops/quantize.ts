@@ -62,14 +62,7 @@ function checkGranularity(ctx: NodeContext, { axis, block_size = 0 }: Granularit
   const x = ctx.shape(0);
   const scale = ctx.shape(1);
   if (ctx.hasInput(2)) {
-    const zeroPoint = ctx.shape(2);
-    if (
-      !productOf(zeroPoint).equals(productOf(scale)) &&
-      productOf(zeroPoint).constant !== undefined &&
-      productOf(scale).constant !== undefined
-    ) {
-      ctx.fail(`scale ${shapeText(scale)} and zero point ${shapeText(zeroPoint)} must have equal shapes.`);
-    }
+    expectEqual(ctx, productOf(scale), productOf(ctx.shape(2)), 'the numbers of scales and zero points');
   }
   if (productOf(scale).is(1)) return;
   const at = ctx.axis(axis, x.length);

@@ -6,16 +6,16 @@ import {
   cast,
   constant,
   Dim,
-  div,
   type DType,
+  div,
   type Expr,
   isFloat,
   mul,
   or,
   round,
-  select,
   type Source,
   type Stage,
+  select,
   sub,
 } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
@@ -24,8 +24,8 @@ import {
   defineOperator,
   float,
   floats,
-  int,
   type InferContext,
+  int,
   ints,
   type LowerContext,
   type NodeContext,
@@ -129,7 +129,14 @@ function weightTable(ctx: LowerContext, axis: ResizeAxis, filter: Filter, wide: 
 }
 
 /** Filters along one axis. */
-function resizeAlong(ctx: LowerContext, x: Source, axis: ResizeAxis, filter: Filter, wide: DType, options: ResizeOptions) {
+function resizeAlong(
+  ctx: LowerContext,
+  x: Source,
+  axis: ResizeAxis,
+  filter: Filter,
+  wide: DType,
+  options: ResizeOptions,
+) {
   const table = weightTable(ctx, axis, filter, wide, options);
   const count = tapCount(axis, filter, options);
   const shape = x.shape.map((size, at) => (at === axis.axis ? axis.output : size));
@@ -232,7 +239,13 @@ const everyAxis = (ctx: NodeContext): readonly number[] => ctx.shape(0).map((_, 
 
 function inferByScales(ctx: InferContext, scales: readonly number[] | undefined) {
   const shape = ctx.shape(0);
-  if (!scales) return [tensorType(ctx.dtype(0), shape.map(() => ctx.freshDim('resized')))];
+  if (!scales)
+    return [
+      tensorType(
+        ctx.dtype(0),
+        shape.map(() => ctx.freshDim('resized')),
+      ),
+    ];
   return [tensorType(ctx.dtype(0), resizedShape(shape, axesByScale(ctx, scales, everyAxis(ctx))))];
 }
 
@@ -326,7 +339,11 @@ function optionsOf(ctx: ResizeNode): ResizeOptions {
 }
 
 /** Resizing by one factor for all axes: the least or the greatest that the wanted sizes ask for. */
-function axesByAspect(ctx: ResizeNode, sizes: readonly Dim[], which: readonly number[]): readonly ResizeAxis[] | undefined {
+function axesByAspect(
+  ctx: ResizeNode,
+  sizes: readonly Dim[],
+  which: readonly number[],
+): readonly ResizeAxis[] | undefined {
   const shape = ctx.shape(0);
   const ratios = which.map((axis, at) => {
     const [wanted, have] = [sizes[at].constant, shape[axis].constant];
@@ -387,7 +404,12 @@ export const Resize = defineOperator({
     const shape = ctx.shape(0);
     const axes = resizeAxes(ctx);
     if (axes) return [tensorType(ctx.dtype(0), resizedShape(shape, axes))];
-    return [tensorType(ctx.dtype(0), shape.map(() => ctx.freshDim('resized')))];
+    return [
+      tensorType(
+        ctx.dtype(0),
+        shape.map(() => ctx.freshDim('resized')),
+      ),
+    ];
   },
   lower(ctx) {
     const options = optionsOf(ctx);

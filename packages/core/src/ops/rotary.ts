@@ -2,9 +2,7 @@
 
 import {
   add,
-  and,
   boundedIndex,
-  cast,
   Dim,
   dimension,
   div,
@@ -13,9 +11,9 @@ import {
   lt,
   mod,
   mul,
-  select,
   type Source,
   type Stage,
+  select,
   sub,
   toIndex,
 } from '@onnx-ts/tensor-ir';
@@ -88,7 +86,13 @@ export function headView(ctx: LowerContext, x: Source, heads: Dim) {
 }
 
 /** An element of a cosine or sine table; `pair` is within the table wherever features are turned. */
-export function tableEntry(ctx: LowerContext, table: Source, row: readonly Expr[], pair: Expr, isPartial: boolean): Expr {
+export function tableEntry(
+  ctx: LowerContext,
+  table: Source,
+  row: readonly Expr[],
+  pair: Expr,
+  isPartial: boolean,
+): Expr {
   const width = table.shape[table.shape.length - 1];
   const guard = isPartial ? { when: lt(pair, dimension(width)), otherwise: 0 } : undefined;
   return ctx.at(table, [...row, pair], guard);
@@ -105,7 +109,12 @@ export const RotaryEmbedding = defineOperator({
       ctx.fail('an input of rank 3 needs the attribute num_heads.');
     }
     const tableRank = ctx.hasInput(3) ? 2 : 3;
-    expectEqual(ctx, expectRank(ctx, 1, tableRank)[tableRank - 1], ctx.shape(2)[tableRank - 1], 'the sizes of the caches');
+    expectEqual(
+      ctx,
+      expectRank(ctx, 1, tableRank)[tableRank - 1],
+      ctx.shape(2)[tableRank - 1],
+      'the sizes of the caches',
+    );
     return [tensorType(dtype, shape)];
   },
   lower(ctx) {

@@ -1,7 +1,7 @@
 // Rows of a tensor: softmax and the norms treat some axes (the lane) as one vector and all others as independent rows.
 // Their stages have the row axes first and the lane last, which is what lets fusion make one kernel of them.
 
-import { Dim, type DType, type Expr, productOf, type ReduceOp, type Stage } from '@onnx-ts/tensor-ir';
+import { type Dim, type DType, type Expr, productOf, type ReduceOp, type Stage } from '@onnx-ts/tensor-ir';
 import type { LowerContext } from './define.ts';
 import { flatten, unflatten } from './flat-index.ts';
 

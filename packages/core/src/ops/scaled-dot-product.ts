@@ -3,20 +3,19 @@
 
 import {
   add,
-  and,
   cast,
   constant,
   type Dim,
+  type DType,
   dimension,
   div,
-  type DType,
   type Expr,
   mul,
   type Operand,
-  select,
   type Source,
-  sqrt,
   type Stage,
+  select,
+  sqrt,
   tanh,
 } from '@onnx-ts/tensor-ir';
 import { computeType, sizeAs } from './compute-type.ts';
@@ -73,7 +72,7 @@ export interface AttentionInputs {
 export interface AttentionStages {
   /** [batch, …head axes, queries, valueSize] */
   readonly result: Stage;
-  /** Q Kᵀ, not scaled. [batch, …head axes, queries, keys], as are the following. */
+  /** Q Kᵀ, not scaled, in the compute type of `dtype`. [batch, …head axes, queries, keys], as are the following. */
   readonly scores: Stage;
   readonly logits: Stage;
   readonly probabilities: Stage;
@@ -99,19 +98,22 @@ export function headNumber({ group }: HeadLayout, heads: readonly Expr[]): Expr 
 
 export function attentionStages(ctx: LowerContext, inputs: AttentionInputs): AttentionStages {
   const { dtype, batch, queries, keys, heads, softcap = 0, bias, keep, sink } = inputs;
-  const wide = inputs.softmaxType ?? computeType(dtype);
+  // Scores and probabilities of float16 and bfloat16 tensors stay in float32: rounded, they would cost most of the
+  // precision that the result has.
+  const sums = computeType(dtype);
+  const wide = inputs.softmaxType ?? sums;
   const axes = headAxes(heads);
   const outer = [batch, ...axes];
   const split = (index: readonly Expr[]) => ({ b: index[0], h: index.slice(1, 1 + axes.length) });
   const scores = ctx.reduce(
     'sum',
-    dtype,
+    sums,
     [...outer, queries, keys],
     [inputs.headSize],
     (index, [feature]) => {
       const { b, h } = split(index);
       const [query, key] = index.slice(1 + axes.length);
-      return mul(inputs.q(b, h, query, feature), inputs.k(b, h[0], key, feature));
+      return mul(cast(sums, inputs.q(b, h, query, feature)), cast(sums, inputs.k(b, h[0], key, feature)));
     },
     { name: 'scores' },
   );
@@ -135,23 +137,24 @@ export function attentionStages(ctx: LowerContext, inputs: AttentionInputs): Att
     'logits',
   );
   const rows = new Rows(ctx, scores.shape, [scores.shape.length - 1]);
-  const probabilities = softmaxStages(ctx, rows, dtype, (index) => ctx.at(logits, index), {
+  const probabilities = softmaxStages(ctx, rows, sums, (index) => ctx.at(logits, index), {
     wide,
     emptyRowsAreZero: keep !== undefined || bias !== undefined,
     ...(sink && { sink: (row) => cast(wide, sink(position([...row, dimension(0)]).head)) }),
   });
-  const result = ctx.reduce(
+  const values = ctx.reduce(
     'sum',
-    dtype,
+    sums,
     [...outer, queries, inputs.valueSize],
     [keys],
     (index, [key]) => {
       const { b, h } = split(index);
       const [query, feature] = index.slice(1 + axes.length);
-      return mul(ctx.at(probabilities, [b, ...h, query, key]), inputs.v(b, h[0], key, feature));
+      return mul(ctx.at(probabilities, [b, ...h, query, key]), cast(sums, inputs.v(b, h[0], key, feature)));
     },
     { name: 'weighted_values' },
   );
+  const result = sums === dtype ? values : ctx.map(dtype, values.shape, (index) => cast(dtype, ctx.at(values, index)));
   return { result, scores, logits, probabilities, scaled, capped };
 }
 

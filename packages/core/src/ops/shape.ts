@@ -217,6 +217,9 @@ export const Expand = defineOperator({
   infer(ctx) {
     const target = ctx.contents(1);
     const dtype = ctx.dtype(0);
+    if (target?.some((size) => size.constant !== undefined && size.constant < 0)) {
+      ctx.fail(`the target ${shapeText(target)} has a negative size.`);
+    }
     if (target) return [tensorType(dtype, ctx.broadcast(ctx.shape(0), target))];
     const length = lengthOf(ctx, 1);
     return [tensorType(dtype, shapeOfRank(ctx, length === undefined ? undefined : Math.max(length, ctx.rank(0))))];

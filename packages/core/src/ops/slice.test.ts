@@ -51,7 +51,9 @@ describe('sliceRange', () => {
               ['b', second],
             ]);
             const taken = listed(range.start.evaluate(binding), step, range.length.evaluate(binding));
-            expect(taken, `${size} [${first - 3}:${-second}:${step}]`).toEqual(positions(size, first - 3, -second, step));
+            expect(taken, `${size} [${first - 3}:${-second}:${step}]`).toEqual(
+              positions(size, first - 3, -second, step),
+            );
           }
         }
       }

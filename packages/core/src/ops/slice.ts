@@ -45,9 +45,9 @@ export function sliceRange(size: Dim, from: Dim, to: Dim, step: number): AxisRan
     return { start: start.max(0), step, length: span.max(0).ceilDiv(step) };
   }
   const last = size.sub(1);
-  const start = isFarRight(from) ? last : isFarLeft(from) ? Dim.constant(0) : fromStart(from, size).max(0);
+  const start = isFarRight(from) ? last : isFarLeft(from) ? Dim.constant(0) : fromStart(from, size);
   const end = isFarLeft(to) ? Dim.constant(-1) : isFarRight(to) ? last : fromStart(to, size).max(-1);
-  const first = start.min(last);
+  const first = start.equals(last) ? last : start.max(0).min(last);
   return { start: first, step, length: first.sub(end).max(0).ceilDiv(-step) };
 }
 

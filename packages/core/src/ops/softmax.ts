@@ -4,23 +4,21 @@ import {
   add,
   cast,
   constant,
-  Dim,
-  div,
   type DType,
+  div,
+  type Expr,
   eq,
   exp,
-  type Expr,
   log,
   max,
-  productOf,
-  select,
   type Stage,
+  select,
   sub,
 } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { computeType } from './compute-type.ts';
-import { defineOperator, int, type InferContext, type LowerContext, type NodeContext } from './define.ts';
-import { expectFloat, expectSameType } from './expect.ts';
+import { defineOperator, type InferContext, int, type LowerContext, type NodeContext } from './define.ts';
+import { expectFloat } from './expect.ts';
 import { Rows } from './rows.ts';
 
 export interface SoftmaxOptions {
@@ -134,12 +132,10 @@ export const Softmax = rowOperator('Softmax', softmaxStages);
 export const LogSoftmax = rowOperator('LogSoftmax', logSoftmaxStages);
 
 /** 1 for the first maximum of each row, 0 elsewhere. */
-function hardmaxStages(ctx: LowerContext, rows: Rows, dtype: DType, value: (index: readonly Expr[]) => Expr): Stage {
+export const Hardmax = rowOperator('Hardmax', (_ctx, rows, dtype, value) => {
   const winner = rows.argmax(value, 'winner');
   return rows.map(dtype, (index) => {
     const isWinner = eq(cast('index', rows.perRow(winner, index)), rows.lanePosition(index));
     return select(isWinner, constant(dtype, 1), constant(dtype, 0));
   });
-}
-
-export const Hardmax = rowOperator('Hardmax', (ctx, rows, dtype, value) => hardmaxStages(ctx, rows, dtype, value));
+});

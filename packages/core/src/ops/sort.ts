@@ -3,14 +3,23 @@
 import { Dim } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { elementCount, type Tensor } from '../session/tensor.ts';
-import { defineOperator, type HostValue, int } from './define.ts';
+import { defineOperator, type HostValue, int, type NodeContext } from './define.ts';
 import { elementsOf, type HostElements, int64Tensor, takeAlong } from './host-elements.ts';
+
+/** Complex numbers have no single element to look at, and no order. */
+function expectPlain(context: NodeContext): void {
+  const dtype = context.dtype(0);
+  if (dtype === 'complex64' || dtype === 'complex128') context.fail(`${dtype} tensors are not supported here.`);
+}
 
 /** Index of every element that is not zero, false or empty, one column each, in row-major order. */
 export const NonZero = defineOperator({
   name: 'NonZero',
   since: 9,
-  infer: (context) => [tensorType('int64', [Dim.constant(context.rank(0)), context.freshDim('nonzero')])],
+  infer(context) {
+    expectPlain(context);
+    return [tensorType('int64', [Dim.constant(context.rank(0)), context.freshDim('nonzero')])];
+  },
   evaluate(context) {
     const tensor = context.tensor(0);
     const { dims } = tensor;
@@ -72,6 +81,7 @@ export const Unique = defineOperator({
   since: 11,
   attributes: { axis: int(), sorted: int(1) },
   infer(context) {
+    expectPlain(context);
     const { axis } = context.attributes;
     const count = context.freshDim('unique');
     const list = tensorType('int64', [count]);

@@ -62,7 +62,7 @@ export class HoistedConstants {
   readonly #entries = new Map<string, { readonly shape: NumberShape; readonly value: number | bigint; local?: Local }>();
 
   /** @param limit more constants than this are left where they are used: too many locals only spill */
-  constructor(limit = 24) {
+  constructor(limit = 40) {
     this.#limit = limit;
   }
 

@@ -5,7 +5,6 @@ import type { Term, Terms } from './terms.ts';
 type F32 = Terms<'f32x4'>;
 
 const signBit = 0x8000_0000;
-const one = 0x3f80_0000;
 /** Adding this rounds to an integer, which is then in the low bits. */
 const roundingAnchor = 1.5 * 2 ** 23;
 // ln 2 in two parts: products of the first with integers of 9 bits are exact.
@@ -27,12 +26,13 @@ function reduce(t: F32, x: Term, coefficients: readonly number[]): ReducedExpone
   const anchored = t.keep(t.add(t.mul(x, t.const(Math.LOG2E)), t.const(roundingAnchor)));
   const n = t.keep(t.sub(anchored, t.const(roundingAnchor)));
   const r = t.keep(t.sub(t.sub(x, t.mul(n, t.const(ln2Upper))), t.mul(n, t.const(ln2Lower))));
-  return { anchored, excess: t.add(t.mul(t.mul(r, r), t.horner(r, coefficients)), r) };
+  const square = t.keep(t.mul(r, r));
+  return { anchored, excess: t.add(t.mul(square, t.polynomial(r, square, coefficients)), r) };
 }
 
-/** 2^(n + shift), for sums in [−126, 127]. */
-function powerOfTwo(t: F32, anchored: Term, shift = 0): Term {
-  return t.op('i32x4.add', t.op('i32x4.shl', anchored, t.i32(23)), t.bits(one + shift * 2 ** 23));
+/** unit · 2^n for a power of two as unit: n is added to its exponent. The product must be a normal number. */
+function powerOfTwo(t: F32, anchored: Term, unit = 1): Term {
+  return t.op('i32x4.add', t.op('i32x4.shl', anchored, t.i32(23)), t.const(unit));
 }
 
 /** e^x for x in [−150 ln 2, 89]: also where the result is denormal or overflows. */
@@ -62,7 +62,8 @@ export function withSignOf(t: F32, magnitude: Term, x: Term): Term {
 
 /** x + x³ P(x²): the shape of odd functions near 0. */
 export function oddPolynomial(t: F32, x: Term, square: Term, coefficients: readonly number[]): Term {
-  return t.add(t.mul(t.mul(t.horner(square, coefficients), square), x), x);
+  const fourth = t.keep(t.mul(square, square));
+  return t.add(t.mul(t.mul(t.polynomial(square, fourth, coefficients), square), x), x);
 }
 
 export function exp(t: F32, x: Term): Term {
@@ -73,7 +74,7 @@ export function expm1(t: F32, x: Term): Term {
   const bounded = t.keep(atLeast(t, atMost(t, x, 89), -18));
   const { anchored, excess } = reduce(t, bounded, expm1Coefficients);
   // Half of the result, since 2^n may be 2^128. The sign is that of x, also for −0.
-  const scale = t.keep(powerOfTwo(t, anchored, -1));
+  const scale = t.keep(powerOfTwo(t, anchored, 0.5));
   const half = t.keep(t.add(t.mul(excess, scale), t.sub(scale, t.const(0.5))));
   return withSignOf(t, t.add(half, half), x);
 }
@@ -106,10 +107,12 @@ const logErfcCoefficients = [-0.12864655256271362, -0.6351586580276489, -0.10622
 /** The split and the shape of both parts are those of N. Juffa's erff. */
 export function erf(t: F32, x: Term): Term {
   const magnitude = t.keep(atMost(t, t.abs(x), 4));
-  const exponent = t.keep(t.sub(t.mul(t.horner(magnitude, logErfcCoefficients), magnitude), magnitude));
-  const far = t.sub(t.const(1), narrowExp(t, exponent));
   const square = t.keep(t.mul(magnitude, magnitude));
-  const near = t.add(t.mul(t.horner(square, erfCoefficients), magnitude), magnitude);
+  const fourth = t.keep(t.mul(square, square));
+  const near = t.keep(t.add(t.mul(t.polynomial(square, fourth, erfCoefficients), magnitude), magnitude));
+  const ratio = t.polynomial(magnitude, square, logErfcCoefficients);
+  const exponent = t.keep(t.sub(t.mul(ratio, magnitude), magnitude));
+  const far = t.sub(t.const(1), narrowExp(t, exponent));
   return withSignOf(t, t.select(near, far, t.lt(magnitude, t.const(0.921875))), x);
 }
 
@@ -119,7 +122,7 @@ const sinhCoefficients = [0.1666666716337204, 0.00833331048488617, 0.00019842895
 /** e^|x| ÷ 2, finite as long as sinh and cosh are. */
 function halfExp(t: F32, magnitude: Term): Term {
   const { anchored, excess } = reduce(t, t.keep(atMost(t, magnitude, 89.5)), expCoefficients);
-  const quarter = t.keep(t.mul(t.add(excess, t.const(1)), powerOfTwo(t, anchored, -2)));
+  const quarter = t.keep(t.mul(t.add(excess, t.const(1)), powerOfTwo(t, anchored, 0.25)));
   return t.keep(t.add(quarter, quarter));
 }
 

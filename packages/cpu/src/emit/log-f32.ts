@@ -36,7 +36,7 @@ export function exponentOf(t: F32, exponentField: Term): Term {
 /** ln((1 + f) · 2^e), with f and e kept. */
 function logOf(t: F32, fraction: Term, exponent: Term): Term {
   const square = t.keep(t.mul(fraction, fraction));
-  const cubic = t.mul(t.mul(t.horner(fraction, logCoefficients), square), fraction);
+  const cubic = t.mul(t.mul(t.polynomial(fraction, square, logCoefficients), square), fraction);
   const lower = t.sub(t.add(cubic, t.mul(exponent, t.const(ln2Lower))), t.mul(square, t.const(0.5)));
   return t.add(t.add(lower, fraction), t.mul(exponent, t.const(ln2Upper)));
 }

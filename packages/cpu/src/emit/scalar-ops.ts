@@ -14,7 +14,6 @@ import type { EmitContext } from './context.ts';
 import { remainderHelpers } from './float-remainder.ts';
 import { integerPowers, modulos, quotients, remainders } from './integer-helpers.ts';
 import { emitExtract, emitSplatShape } from './lane-wise.ts';
-import { mathF64, powF64 } from './math-f64.ts';
 import { emitExtend, emitFromRawScalar, emitToRawScalar } from './scalar-raw-bits.ts';
 import { Terms } from './terms.ts';
 import { narrowBits, scalarOf, shapeOf, signOf, unsupported } from './value-type.ts';
@@ -47,14 +46,11 @@ function emitFloatUnaryScalar(c: EmitContext, op: UnaryOp, type: ExprType, scala
       return f.op(`${scalar}.${op}`);
     case 'round':
       return f.op(`${scalar}.nearest`);
-    case 'sign':
-      return throughVector(c, type, 1, () => emitFloatUnary(c, op, type));
     case 'not':
     case 'popcount':
       return unsupported(op, type);
     default:
-      if (scalar === 'f64') c.helpers.call(f, mathF64[op]);
-      else throughVector(c, type, 1, () => emitFloatUnary(c, op, type));
+      throughVector(c, type, 1, () => emitFloatUnary(c, op, type));
   }
 }
 
@@ -170,7 +166,6 @@ function emitFloatBinaryScalar(c: EmitContext, op: BinaryOp, type: ExprType, sca
     case 'mod':
       return c.helpers.call(f, remainderHelpers[`${op}_${scalar}`]);
     case 'pow':
-      if (scalar === 'f64') return c.helpers.call(f, powF64);
       return throughVector(c, type, 2, () => emitFloatBinary(c, op, type, {}));
     default:
       unsupported(op, type);

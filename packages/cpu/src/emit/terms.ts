@@ -112,6 +112,11 @@ export class Terms<Shape extends FloatShape = FloatShape> {
     return () => pushConstant(this.c, 'i32x4', value | 0);
   }
 
+  /** Bits in every 64-bit lane. */
+  bits64(value: bigint): Term {
+    return () => pushConstant(this.c, 'i64x2', value);
+  }
+
   i32(value: number): Term {
     return () => this.c.f.i32Const(value);
   }
@@ -154,6 +159,18 @@ export class Terms<Shape extends FloatShape = FloatShape> {
     const last = coefficients.length - 1;
     let sum = this.const(coefficients[last]);
     for (let i = last - 1; i >= 0; i--) sum = this.add(this.mul(sum, x), this.const(coefficients[i]));
+    return sum;
+  }
+
+  /** The same by Horner's rule in x², on pairs: about half as deep, so that several vectors are in flight. */
+  polynomial(x: Term, square: Term, coefficients: readonly number[]): Term {
+    const pair = (i: number): Term => {
+      const even = this.const(coefficients[i]);
+      return i + 1 < coefficients.length ? this.add(this.mul(x, this.const(coefficients[i + 1])), even) : even;
+    };
+    const last = coefficients.length - 1;
+    let sum = pair(last - (last % 2));
+    for (let i = last - (last % 2) - 2; i >= 0; i -= 2) sum = this.add(this.mul(sum, square), pair(i));
     return sum;
   }
 

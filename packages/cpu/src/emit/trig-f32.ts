@@ -3,9 +3,8 @@
 import type { HelperDefinition } from './context.ts';
 import { oddPolynomial, withSignOf } from './exp-f32.ts';
 import { joinDemoted, pairsOf } from './halves.ts';
-import { emitLaneWise } from './lane-wise.ts';
 import { mathF64 } from './math-f64.ts';
-import type { Term, Terms } from './terms.ts';
+import { Terms, type Term } from './terms.ts';
 import { evenWords } from './vector-integer.ts';
 
 type F32 = Terms<'f32x4'>;
@@ -90,7 +89,7 @@ export function tan(t: F32, x: Term): Term {
   });
 }
 
-/** Vectors with a large (finite) angle take the float64 function, lane by lane. */
+/** Vectors with a large angle take the float64 function. */
 function orLargeAngle(t: F32, x: Term, op: 'sin' | 'cos' | 'tan', near: (magnitude: Term) => Term): Term {
   const { c } = t;
   return t.once(() => {
@@ -107,20 +106,18 @@ function orLargeAngle(t: F32, x: Term, op: 'sin' | 'cos' | 'tan', near: (magnitu
   });
 }
 
-const largeAngle = { sin: laneWise('sin'), cos: laneWise('cos'), tan: laneWise('tan') } as const;
+const largeAngle = { sin: throughFloat64('sin'), cos: throughFloat64('cos'), tan: throughFloat64('tan') } as const;
 
-function laneWise(op: 'sin' | 'cos' | 'tan'): HelperDefinition {
+function throughFloat64(op: 'sin' | 'cos' | 'tan'): HelperDefinition {
   return {
     name: `f32x4.${op}_large`,
     params: { x: 'v128' },
     result: 'v128',
     body: (c, [x]) => {
-      c.f.get(x);
-      emitLaneWise(c, ['f32x4'], 'f32x4', () => {
-        c.f.op('f64.promote_f32');
-        c.helpers.call(c.f, mathF64[op]);
-        c.f.op('f32.demote_f64');
-      });
+      const t = new Terms(c, 'f32x4');
+      const wide = c.helpers.reference(mathF64[op]);
+      const results = pairsOf(c, [t.read(x)]).map(({ d, values: [value] }) => d.keep(d.call(wide, value)));
+      joinDemoted(t, results)();
     },
   };
 }

@@ -36,7 +36,7 @@ export function emitFloatUnary(c: EmitContext, op: UnaryOp, type: ExprType): voi
       return unsupported(op, type);
     default:
       if (shape === 'f32x4') emitMathF32(c, op);
-      else emitLaneWise(c, ['f64x2'], 'f64x2', () => c.helpers.call(f, mathF64[op]));
+      else c.helpers.call(f, mathF64[op]);
   }
 }
 
@@ -70,7 +70,7 @@ export function emitFloatBinary(c: EmitContext, op: BinaryOp, type: ExprType, fa
     }
     case 'pow':
       if (shape === 'f32x4') return emitPowF32(c);
-      return emitLaneWise(c, [shape, shape], shape, () => c.helpers.call(f, powF64));
+      return c.helpers.call(f, powF64);
     default:
       unsupported(op, type);
   }

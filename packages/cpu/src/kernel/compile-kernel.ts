@@ -8,7 +8,7 @@ import type { ModuleBuilder } from '../wasm/module.ts';
 import type { FunctionRef } from '../wasm/types.ts';
 import { type ArgumentWord, ArgumentWords } from './argument-words.ts';
 import { emitPhase } from './emit-phase.ts';
-import type { ErrorSite } from './plan.ts';
+import type { ErrorReporter, ErrorSite } from './plan.ts';
 
 /** One launch of a kernel. */
 export interface CompiledPhase {
@@ -48,25 +48,31 @@ export interface CompileTarget {
 export function compileKernel(kernel: Kernel, target: CompileTarget): CompiledKernel {
   const { analysis, phases } = scheduleKernel(kernel);
   const words = new ArgumentWords();
+  const reporter = errorReporter(target.reportError);
   const errorSites: ErrorSite[] = [];
   let scratchBytes = Dims.constant(0);
   const compiled = phases.map((phase) => {
-    const reporter = {
-      report: ({ f }: { f: import('../wasm/function.ts').FunctionBuilder }) => {
-        const site = f.local('i32');
-        f.set(site);
-        f.get(f.params[3]);
-        f.i32Const(INDEX_ERROR);
-        f.get(site);
-        for (let detail = 1; detail < 4; detail++) f.i32Const(0);
-        f.call(target.reportError);
-      },
-    };
     const { f, scratchBytes: needed } = emitPhase(phase, { analysis, words, errorSites, reporter, helpers: target.helpers });
     scratchBytes = scratchBytes.max(needed);
     return describePhase(phase, target.module.define(f));
   });
   return { phases: compiled, words: words.words, scratchBytes, errorSites };
+}
+
+export function errorReporter(reportError: FunctionRef): ErrorReporter {
+  return {
+    report: ({ f }) => {
+      f.scope(() => {
+        const site = f.local('i32', 'site');
+        f.set(site);
+        f.get(f.params[3]);
+        f.i32Const(INDEX_ERROR);
+        f.get(site);
+        for (let detail = 1; detail < 4; detail++) f.i32Const(0);
+        f.call(reportError);
+      });
+    },
+  };
 }
 
 function describePhase(phase: ScheduledPhase, ref: FunctionRef): CompiledPhase {

@@ -116,10 +116,8 @@ class PointerPlan {
     if (frame?.loop) {
       return induction(plan, frame, this.#key(form), () => this.#plus(this.#sum(rest), frame.loop!.begin, step, form, 'begin'), step);
     }
-    const varies = plan.varies(last.atom);
-    const atom = frame ? counterOf(plan, frame) : scalarValue(plan, last.atom, varies ? this.#at : undefined);
-    const place = varies ? `${this.#at!.copy}.${this.#at!.lane}` : '';
-    return this.#plus(this.#sum(rest), atom, step, form, place);
+    const atom = frame ? counterOf(plan, frame) : scalarValue(plan, last.atom, this.#at);
+    return this.#plus(this.#sum(rest), atom, step, form, '');
   }
 
   #start(base: Dim): Value {
@@ -146,7 +144,11 @@ class PointerPlan {
   }
 
   #key(form: LinearForm): string {
-    return `pointer ${this.#tensor.id} ${this.#scale} ${this.#plan.keyOf(this.#plan.analysis.expression(form))}`;
+    const plan = this.#plan;
+    // Counters are taken at the first lane, anything else that varies at the lane asked for.
+    const isOfLane = form.terms.some(({ atom }) => atom.kind !== 'axis' && plan.varies(atom));
+    const lane = isOfLane ? `.${this.#at!.copy}.${this.#at!.lane}` : '';
+    return `pointer ${this.#tensor.id} ${this.#scale} ${plan.keyOf(plan.analysis.expression(form))}${lane}`;
   }
 
   /** Outer loops first; within one loop, its counter first, so that the counter's part becomes an induction. */

@@ -118,7 +118,7 @@ export function planSet(plan: Plan, variable: TensorRef, value: Expr): void {
 
 function planStore(plan: Plan, tensor: TensorRef, offset: Expr, value: Expr): void {
   const { vector } = plan;
-  if (!vector || (!plan.varies(offset) && !plan.buffers.get(tensor)?.isPerLane)) {
+  if (!vector || !(plan.varies(offset) || plan.varies(value) || plan.buffers.get(tensor)?.isPerLane)) {
     const scalar = scalarValue(plan, value);
     const address = addressOf(plan, tensor, offset, undefined, true);
     plan.scope.step((c) => {
@@ -158,7 +158,9 @@ function planVectorStore(
 }
 
 function planFor(plan: Plan, statement: ForStatement): void {
-  const { loops, reductions, body } = statement;
+  const { reductions, body } = statement;
+  const isArg = reductions.some(({ arg }) => arg);
+  const loops = isArg ? statement.loops.map((loop) => ({ ...loop, mode: 'serial' as const })) : statement.loops;
   const last = loops[loops.length - 1];
   const isVector = last?.mode === 'vector' && !plan.vector;
   const accumulators = new Accumulators(plan, reductions, isVector ? statement : undefined);
@@ -322,6 +324,7 @@ export function planTiles(plan: Plan, axes: readonly Axis[], body: () => void): 
   const tile = new Scope('body', before);
   const sizes = axes.map((axis) => plan.dim(axis.size));
   const locals: Local[] = [];
+  for (const tensor of plan.options.written) tile.binders.add(tensor);
   for (const [at, axis] of axes.entries()) {
     tile.binders.add(axis);
     const counter = new Value('i32', ({ f }) => f.get(locals[at]), true);

@@ -151,7 +151,8 @@ export function branchValue(
 ): Value {
   const sides = [whenTrue, whenFalse].map((side) => {
     const scope = new Scope('branch', plan.scope);
-    return { scope, value: plan.within(scope, side) };
+    const value = plan.within(scope, side);
+    return { scope, value: value.isFree || value.isPlaced ? value : scope.define('result', value) };
   });
   const [then, otherwise] = sides;
   return new Value(

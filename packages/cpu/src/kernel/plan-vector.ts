@@ -134,7 +134,7 @@ function loadVector(plan: Plan, e: Expr & { kind: 'load' }, copy: number): Value
   if (!isConvex(plan, e.guard) || !isUnit(plan, e)) return fromLanes(plan, e, copy);
   // The guard holds on an interval: if both ends are inside, so is everything between.
   const ends = [0, lanes - 1].map((lane) => scalarValue(plan, e.guard!, { copy, lane }));
-  const both = code('i32', ends, ({ f }) => f.op('i32.and'));
+  const both = plan.scope.define(`inside ${plan.keyOf(e.guard)}.${copy}`, code('i32', ends, ({ f }) => f.op('i32.and')));
   return branchValue(
     plan,
     'v128',

@@ -13,6 +13,8 @@ export class Value {
   readonly type: ValueType;
   readonly #compute: Code;
   readonly isFree: boolean;
+  /** A scope computes it. */
+  isPlaced = false;
   #local: Local | undefined;
   /** The number, for constants. */
   readonly constant: number | undefined;
@@ -73,6 +75,7 @@ export class Scope {
 
   define(key: string, value: Value): Value {
     this.#values.set(key, value);
+    value.isPlaced = true;
     this.#steps.push((c) => value.define(c));
     return value;
   }

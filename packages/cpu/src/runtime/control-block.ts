@@ -30,8 +30,10 @@ export const control = {
 
   /** Tiles completed in this job. */
   completed: 192,
-  /** Threads that sleep on `completed`. */
+  /** Threads that sleep, or are about to, until `signal` changes. */
   sleepers: 196,
+  /** Changes when those who sleep should look again: tiles were completed, or the job is aborted. */
+  signal: 200,
 
   /** One of `abortReason`. Ends the job at the next step or chunk of tiles. */
   abort: 256,
@@ -61,9 +63,6 @@ export const ERROR_DETAILS = 4;
 export const GATE_OPEN = 1 << 30;
 
 export const abortReason = { none: 0, cancelled: 1, trapped: 2 } as const;
-
-/** Added to `completed` when a job is aborted, so that nobody goes to sleep on the value from before. */
-export const ABORT_BUMP = 1 << 28;
 
 /** Bytes before a thread's scratch memory that belong to the driver. Their first word is the step being run. */
 export const SCRATCH_HEADER_BYTES = 64;

@@ -135,6 +135,20 @@ test('times of each step and of the end', () => {
   expect(table()).toEqual([0, 0, 1, 2, 3, 4, 5]);
 });
 
+test('programs, arguments and scratch memory may lie above 2 GiB', () => {
+  const { memory, calls, run } = setup(hosts[2]);
+  memory.allocate(2.5 * 2 ** 30);
+  const block = memory.allocate(1024);
+  memory.words[word(control.threadBlocks)] = block;
+  run([
+    { kernel: 1, args: block, tiles: 2, grain: 1 },
+    { kernel: 1, args: 7, barrier: true },
+  ]);
+  expect(block).toBeGreaterThan(2 ** 31);
+  expect(calls.map(({ args }) => args >>> 0)).toEqual([block, block, 7]);
+  expect(calls[0].scratch >>> 0).toBe(block + SCRATCH_HEADER_BYTES);
+});
+
 test('a zeroed step traps instead of running some kernel', () => {
   const { run } = setup(hosts[0]);
   expect(() => run([{ kernel: 0, args: 0 }])).toThrow(WebAssembly.RuntimeError);
@@ -156,6 +170,8 @@ test('what a program cannot say is refused', () => {
   expect(() => writeProgram(words, 0, [{ kernel: 1, args: 0, tiles: 4, grain: 0 }])).toThrow(RangeError);
   expect(() => writeProgram(words, 0, [{ kernel: 1, args: 0, tiles: -1 }])).toThrow(RangeError);
   expect(() => writeProgram(words, 0, [{ kernel: 1, args: 0, tiles: 2 ** 31 }])).toThrow(RangeError);
+  const many = Array.from({ length: 65 }, () => ({ kernel: 1, args: 0, tiles: 2 ** 24 }));
+  expect(() => writeProgram(new Int32Array(65 * 8), 0, many)).toThrow('more than');
 });
 
 test('a kernel has the type that the driver calls', () => {

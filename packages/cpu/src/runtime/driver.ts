@@ -6,6 +6,7 @@
 import { FunctionBuilder, type Label, type Local } from '../wasm/function.ts';
 import type { ModuleBuilder } from '../wasm/module.ts';
 import { type FunctionRef, functionType } from '../wasm/types.ts';
+import { awaitTiles } from './barrier.ts';
 import { control, SCRATCH_HEADER_BYTES } from './control-block.ts';
 import { MAXIMUM_PAGES } from './memory.ts';
 import { STEP_BYTES, stepFlag, stepWord } from './step-program.ts';
@@ -266,8 +267,12 @@ class DriverWriter {
       f.op('i32.eqz');
       f.brIf(done);
       f.i32Const(0);
+      f.i32Const(1);
+      f.atomic('i32.atomic.rmw.add', control.signal);
+      f.drop();
+      f.i32Const(0);
       f.i32Const(-1);
-      f.atomic('memory.atomic.notify', control.completed);
+      f.atomic('memory.atomic.notify', control.signal);
       f.drop();
     });
   }
@@ -341,59 +346,4 @@ class DriverWriter {
       f.set(this.#times);
     });
   }
-}
-
-/**
- * Waits until `expected` tiles are complete or the job is aborted. First by looking again and again, since most waits
- * are shorter than going to sleep; then asleep, so that a thread which holds tiles gets the core.
- */
-function awaitTiles(): FunctionBuilder {
-  const f = new FunctionBuilder('awaitTiles', { expected: 'i32' });
-  const [expected] = f.params;
-  const completed = f.local('i32', 'completed');
-  const budget = f.local('i32', 'budget');
-  const loadBudget = () => {
-    f.i32Const(0);
-    f.load('i32.load', control.spin);
-    f.set(budget);
-  };
-  const addSleepers = (change: 'i32.atomic.rmw.add' | 'i32.atomic.rmw.sub') => {
-    f.i32Const(0);
-    f.i32Const(1);
-    f.atomic(change, control.sleepers);
-    f.drop();
-  };
-  loadBudget();
-  f.block((done) => {
-    f.loop((again) => {
-      f.i32Const(0);
-      f.atomic('i32.atomic.load', control.completed);
-      f.tee(completed);
-      f.get(expected);
-      f.op('i32.ge_s');
-      f.brIf(done);
-      // After `completed`: an abort first sets its word and then changes `completed`, so a thread that saw the old
-      // value and no abort here finds the value changed when it tries to sleep.
-      f.i32Const(0);
-      f.atomic('i32.atomic.load', control.abort);
-      f.brIf(done);
-      f.get(budget);
-      f.i32Const(1);
-      f.op('i32.sub');
-      f.tee(budget);
-      f.i32Const(0);
-      f.op('i32.gt_s');
-      f.brIf(again);
-      addSleepers('i32.atomic.rmw.add');
-      f.i32Const(0);
-      f.get(completed);
-      f.i64Const(-1);
-      f.atomic('memory.atomic.wait32', control.completed);
-      f.drop();
-      addSleepers('i32.atomic.rmw.sub');
-      loadBudget();
-      f.br(again);
-    });
-  });
-  return f;
 }

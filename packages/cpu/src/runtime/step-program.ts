@@ -24,8 +24,11 @@ export const stepFlag = {
   barrier: 2,
 } as const;
 
-/** The most tiles of a step, and of the steps of one run together. */
-export const MAXIMUM_TILES = 1 << 28;
+/** The most tiles of a step: its counter goes past them by a grain per thread, and must not wrap around. */
+export const MAXIMUM_TILES = 1 << 24;
+
+/** The most tiles of a program, which are counted together. */
+export const MAXIMUM_PROGRAM_TILES = 1 << 30;
 
 export interface Step {
   readonly kernel: number;
@@ -42,20 +45,23 @@ export function programBytes(steps: number): number {
   return steps * STEP_BYTES;
 }
 
-/** Writes steps at `address`, a multiple of 4 in a block of `programBytes(steps.length)`. */
+/** Writes steps at `address`, a multiple of 4 in a block of `programBytes(steps.length)`. Throws RangeError. */
 export function writeProgram(words: Int32Array, address: number, steps: readonly Step[]): void {
   let at = address >>> 2;
+  let total = 0;
   for (const [index, step] of steps.entries()) {
-    const { kernel, args, tiles = 1, grain = Math.max(1, tiles) } = step;
+    const { kernel, args, tiles = 1, grain = tiles } = step;
     if (!Number.isInteger(tiles) || tiles < 0 || tiles > MAXIMUM_TILES)
       throw new RangeError(`step ${index} has ${tiles} tiles`);
-    if (!Number.isInteger(grain) || grain < 1 || grain > MAXIMUM_TILES)
+    if (!Number.isInteger(grain) || grain < 0 || (grain === 0 && tiles > 0))
       throw new RangeError(`step ${index} has grain ${grain}`);
+    total += tiles;
+    if (total > MAXIMUM_PROGRAM_TILES) throw new RangeError(`the program has more than ${MAXIMUM_PROGRAM_TILES} tiles`);
     words.fill(0, at, at + STEP_WORDS);
     words[at + stepWord.kernel] = kernel;
     words[at + stepWord.args] = args;
     words[at + stepWord.tiles] = tiles;
-    words[at + stepWord.grain] = grain;
+    words[at + stepWord.grain] = Math.max(1, Math.min(grain, tiles));
     words[at + stepWord.flags] = (step.leaderOnly ? stepFlag.leaderOnly : 0) | (step.barrier ? stepFlag.barrier : 0);
     at += STEP_WORDS;
   }

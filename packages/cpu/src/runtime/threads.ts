@@ -2,7 +2,6 @@
 
 import { hardwareConcurrency, probeBlocking } from './capabilities.ts';
 import {
-  ABORT_BUMP,
   abortReason,
   control,
   GATE_OPEN,
@@ -409,8 +408,8 @@ export class ThreadPool {
  */
 export function abortJob(words: Int32Array, reason: number = abortReason.cancelled): void {
   Atomics.store(words, word(control.abort), reason);
-  Atomics.add(words, word(control.completed), ABORT_BUMP);
-  Atomics.notify(words, word(control.completed));
+  Atomics.add(words, word(control.signal), 1);
+  Atomics.notify(words, word(control.signal));
 }
 
 function ignore(): void {}

@@ -1,6 +1,6 @@
 // The program of a worker, as text: it must start without fetching a file, in Node and in browsers.
 
-import { ABORT_BUMP, abortReason, control, GATE_OPEN, RESERVED_BYTES, TRAP_TEXT_BYTES } from './control-block.ts';
+import { abortReason, control, GATE_OPEN, RESERVED_BYTES, TRAP_TEXT_BYTES } from './control-block.ts';
 
 /** What the host sends. Each message counts as one mail; see `control.mail`. */
 export type HostMessage =
@@ -96,8 +96,8 @@ function execute() {
       words[at.trapLength] = text.length;
     }
     Atomics.store(words, at.abort, ${abortReason.trapped});
-    Atomics.add(words, at.completed, ${ABORT_BUMP});
-    Atomics.notify(words, at.completed);
+    Atomics.add(words, at.signal, 1);
+    Atomics.notify(words, at.signal);
   }
 }
 

@@ -28,8 +28,7 @@ import {
 } from '@onnx-ts/tensor-ir';
 import { elementCost, estimate, loadWeights } from './cost.ts';
 import { coefficientIn, LoopDomain } from './domain.ts';
-import { flatten, offsetIn } from './flatten.ts';
-import { type BoxStore, inOrder, noStage } from './map.ts';
+import type { BoxStore } from './map.ts';
 import type { ScheduledPhase } from './scheduled.ts';
 import { serialLoops, sizeOfLoops, tileBox } from './tiles.ts';
 
@@ -80,13 +79,6 @@ export function accumulatorType(op: ReduceOp, type: DType): DType {
     return isUnsigned(type) ? 'uint32' : 'int32';
   }
   return type;
-}
-
-export function scheduleReduce(analysis: IndexAnalysis, stage: ReduceStage, tensor: TensorRef): ScheduledPhase {
-  const index = stage.axes.map(toIndex);
-  return reducePhase(analysis, stage, stage, inOrder(stage.axes, tensor), flatten(analysis, stage.body, noStage), (result) => [
-    { tensor, offset: offsetIn(analysis, tensor, index), value: result },
-  ]);
 }
 
 /**

@@ -2,19 +2,22 @@
 
 import { IndexAnalysis, type Kernel, type Stage, type TensorRef } from '@onnx-ts/tensor-ir';
 import { scheduleMap, scheduleSegments, viewAsMap } from './map.ts';
-import { scheduleReduce } from './reduce.ts';
+import { scheduleContraction } from './contraction.ts';
 import { scheduleRows } from './row.ts';
+import { scheduleScan } from './scan.ts';
+import { scheduleScatter } from './scatter.ts';
 import type { ScheduledKernel, ScheduledPhase } from './scheduled.ts';
 
 /** @throws TypeError for kernels whose stages do not fit their class */
 export function scheduleKernel(kernel: Kernel): ScheduledKernel {
   const analysis = new IndexAnalysis();
-  const phases = kernel.class === 'row' ? scheduleRows(analysis, kernel) : scheduleStages(analysis, kernel);
-  return { analysis, phases };
+  return { analysis, phases: phasesOf(analysis, kernel) };
 }
 
-function scheduleStages(analysis: IndexAnalysis, kernel: Kernel): ScheduledPhase[] {
+function phasesOf(analysis: IndexAnalysis, kernel: Kernel): ScheduledPhase[] {
+  if (kernel.class === 'row') return scheduleRows(analysis, kernel);
   const [stage] = kernel.stages;
+  if (stage.kind === 'reduce') return scheduleContraction(analysis, kernel);
   return scheduleStage(analysis, stage, outputOf(kernel, stage));
 }
 
@@ -26,10 +29,12 @@ function scheduleStage(analysis: IndexAnalysis, stage: Stage, tensor: TensorRef)
       return [scheduleMap(analysis, viewAsMap(stage), tensor)];
     case 'segments':
       return scheduleSegments(analysis, stage, tensor);
+    case 'scan':
+      return [scheduleScan(analysis, stage, tensor)];
+    case 'scatter':
+      return scheduleScatter(analysis, stage, tensor);
     case 'reduce':
-      return [scheduleReduce(analysis, stage, tensor)];
-    default:
-      throw new TypeError(`no schedule for ${stage.kind}`);
+      throw new TypeError('a reduction is scheduled with its epilogue');
   }
 }
 

@@ -1,6 +1,17 @@
 // com.microsoft EmbedLayerNormalization: three embedding tables added and normalised, the input stage of BERT.
 
-import { add, boundedIndex, cast, constant, Dim, type Expr, ne, select, type Source, toIndex } from '@onnx-ts/tensor-ir';
+import {
+  add,
+  boundedIndex,
+  cast,
+  constant,
+  type Dim,
+  type Expr,
+  ne,
+  type Source,
+  select,
+  toIndex,
+} from '@onnx-ts/tensor-ir';
 import { tensorType } from '../../graph/types.ts';
 import { computeType } from '../compute-type.ts';
 import { defineOperator, float, int, type LowerContext } from '../define.ts';

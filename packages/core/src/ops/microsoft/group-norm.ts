@@ -1,7 +1,7 @@
 // com.microsoft GroupNorm and SkipGroupNorm: diffusion models' norm over channel groups, channels last by default,
 // followed by SiLU.
 
-import { add, cast, type Dim, type Expr, mul, sigmoid, type Source, type Stage } from '@onnx-ts/tensor-ir';
+import { add, cast, type Dim, type Expr, mul, type Source, type Stage, sigmoid } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../../graph/types.ts';
 import { groupNorm } from '../batch-norm.ts';
 import { computeType } from '../compute-type.ts';
@@ -84,9 +84,7 @@ export const SkipGroupNorm = defineOperator({
       x.shape,
       (index) => {
         const perImage = skip.shape.length === 2;
-        const added = perImage
-          ? ctx.at(skip, [index[0], index[channelAxis]])
-          : ctx.broadcastAt(skip, index, x.shape);
+        const added = perImage ? ctx.at(skip, [index[0], index[channelAxis]]) : ctx.broadcastAt(skip, index, x.shape);
         const both = add(cast(wide, ctx.at(x, index)), cast(wide, added));
         const hasBias = ctx.hasInput(4);
         return cast(x.dtype, hasBias ? add(both, cast(wide, ctx.at(ctx.input(4), [index[channelAxis]]))) : both);

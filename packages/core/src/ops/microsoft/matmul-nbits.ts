@@ -8,18 +8,18 @@ import {
   cast,
   constant,
   Dim,
+  type DType,
   dimension,
   div,
-  type DType,
-  eq,
   type Expr,
+  eq,
   lt,
   mod,
   mul,
-  select,
-  shr,
   type Source,
   type Stage,
+  select,
+  shr,
   sub,
   toIndex,
 } from '@onnx-ts/tensor-ir';
@@ -64,7 +64,8 @@ function tableReader(ctx: LowerContext, source: Source, columns: number): (n: Ex
 function checkNBits(ctx: NBitsNode) {
   const { K, N, bits, block_size: block } = ctx.attributes;
   if (![1, 2, 4, 8].includes(bits)) ctx.fail(`weights of ${bits} bits are not supported.`, 'Use 1, 2, 4 or 8.');
-  if (block < 8 || (block & (block - 1)) !== 0) ctx.fail(`block_size must be a power of 2 of at least 8, not ${block}.`);
+  if (block < 8 || (block & (block - 1)) !== 0)
+    ctx.fail(`block_size must be a power of 2 of at least 8, not ${block}.`);
   if (ctx.attributes.weight_prepacked) ctx.fail('prepacked weights belong to one GPU kernel of onnxruntime.');
   const a = expectRank(ctx, 0, 1, Infinity);
   expectEqual(ctx, a[a.length - 1], Dim.constant(K), 'the last axis of A and K');

@@ -13,8 +13,7 @@ const attributes = { epsilon: float(1e-12) };
 function residual(ctx: LowerContext, bias: number): Stage {
   const x = ctx.input(0);
   const wide = computeType(x.dtype);
-  const read = (source: Source, index: readonly Expr[]): Expr =>
-    cast(wide, ctx.broadcastAt(source, index, x.shape));
+  const read = (source: Source, index: readonly Expr[]): Expr => cast(wide, ctx.broadcastAt(source, index, x.shape));
   return ctx.map(
     x.dtype,
     x.shape,

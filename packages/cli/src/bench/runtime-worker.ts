@@ -1,0 +1,85 @@
+// The process in which one runtime is measured, so that its memory is its own and its peers cannot disturb it. Answers the
+// requests of runtime-process.ts one at a time.
+
+import { readFileSync } from 'node:fs';
+import type { PlainTensors } from './plain-tensor.ts';
+import { type LoadedRuntime, type LoadRequest, openRuntime, type RuntimeSpec } from './runtimes.ts';
+
+export type ToRuntime =
+  | { readonly kind: 'load'; readonly spec: RuntimeSpec; readonly request: LoadRequest; readonly feeds: PlainTensors }
+  | { readonly kind: 'first' }
+  | { readonly kind: 'warmup'; readonly runs: number }
+  /** Runs for that long, at least once. */
+  | { readonly kind: 'round'; readonly ms: number }
+  | { readonly kind: 'memory' };
+
+export type FromRuntime =
+  | { readonly ok: true; readonly result: unknown }
+  | { readonly ok: false; readonly message: string };
+
+export interface LoadResult {
+  readonly ms: number;
+  /** Bytes that the process held before. */
+  readonly baseMemory: number;
+}
+export interface FirstResult {
+  readonly ms: number;
+  readonly outputs: PlainTensors;
+}
+
+let runtime: LoadedRuntime | undefined;
+
+async function handle(message: ToRuntime): Promise<unknown> {
+  switch (message.kind) {
+    case 'load': {
+      const baseMemory = peakMemory();
+      const load = await openRuntime(message.spec);
+      const start = performance.now();
+      runtime = await load(message.request);
+      const ms = performance.now() - start;
+      runtime.prepare(message.feeds);
+      return { ms, baseMemory } satisfies LoadResult;
+    }
+    case 'first': {
+      const start = performance.now();
+      const outputs = await runtime!.run();
+      const ms = performance.now() - start;
+      return { ms, outputs: runtime!.plain(outputs) } satisfies FirstResult;
+    }
+    case 'warmup':
+      for (let at = 0; at < message.runs; at++) await runtime!.run();
+      return undefined;
+    case 'round': {
+      const samples: number[] = [];
+      const end = performance.now() + message.ms;
+      do {
+        const start = performance.now();
+        await runtime!.run();
+        samples.push(performance.now() - start);
+      } while (performance.now() < end);
+      return samples;
+    }
+    case 'memory':
+      return peakMemory();
+  }
+}
+
+/**
+ * Most bytes of memory that this process ever held. Linux counts for the process alone; `maxRSS` may include what the
+ * parent held when it started this one.
+ */
+function peakMemory(): number {
+  try {
+    const [, kilobytes] = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))!;
+    return Number(kilobytes) * 1024;
+  } catch {
+    return process.resourceUsage().maxRSS * 1024;
+  }
+}
+
+process.on('message', (message: ToRuntime) => {
+  handle(message).then(
+    (result) => process.send!({ ok: true, result } satisfies FromRuntime),
+    (error: Error) => process.send!({ ok: false, message: error?.message ?? String(error) } satisfies FromRuntime),
+  );
+});

@@ -1,0 +1,29 @@
+import { InferenceSession } from '@onnx-ts/core';
+import type { DimSizes } from '../options.ts';
+import { loadProviders, parseProviders } from '../providers.ts';
+import { Progress } from '../terminal/progress.ts';
+
+export interface OpenOptions {
+  /** Ids, separated by commas. */
+  readonly provider: string;
+  readonly threads?: number;
+  readonly dims: DimSizes;
+  readonly seed?: number;
+}
+
+/** A session with a progress bar while it loads. */
+export async function openSession(path: string, options: OpenOptions): Promise<InferenceSession> {
+  const providers = await loadProviders(parseProviders(options.provider));
+  const progress = new Progress();
+  try {
+    return await InferenceSession.create(path, {
+      providers,
+      freeDimensionOverrides: options.dims,
+      seed: options.seed ?? 0,
+      onProgress: ({ fraction, phase, what }) => progress.update(fraction ?? 0, `${phase} ${what}`),
+      ...(options.threads !== undefined && { threads: options.threads }),
+    });
+  } finally {
+    progress.clear();
+  }
+}

@@ -1,0 +1,366 @@
+// com.microsoft GroupQueryAttention: the attention of exported language models, with rotary embedding and the key/value
+// cache inside. Every sequence of a batch has its own length: seqlens_k holds total length − 1.
+
+import {
+  add,
+  and,
+  boundedIndex,
+  cast,
+  constant,
+  Dim,
+  type DType,
+  dimension,
+  type Expr,
+  eq,
+  ge,
+  lt,
+  min,
+  mul,
+  type Source,
+  type Stage,
+  select,
+  sub,
+  toIndex,
+} from '@onnx-ts/tensor-ir';
+import { tensorType } from '../../graph/types.ts';
+import { computeType } from '../compute-type.ts';
+import { defineOperator, float, int, type LowerContext, type NodeContext, required, string } from '../define.ts';
+import { expectEqual, expectRank, expectSameType } from '../expect.ts';
+import { broadcastIndex } from '../lowering.ts';
+import { layerStatistics, normalized } from '../normalize.ts';
+import { rotate, tableEntry } from '../rotary.ts';
+import { Rows } from '../rows.ts';
+import {
+  type AttentionStages,
+  attentionStages,
+  defaultScale,
+  headNumber,
+  joinHeads,
+  mergeHeads,
+  type ScorePosition,
+} from '../scaled-dot-product.ts';
+import { every } from '../window.ts';
+
+const [query, key, value, pastKey, pastValue, lengths, totalLength, cosTable] = [0, 1, 2, 3, 4, 5, 6, 7];
+const [sinTable, positionIds, attentionBias, headSink, keyScale, valueScale, queryNorm, keyNorm] = [
+  8, 9, 10, 11, 12, 13, 14, 15,
+];
+
+const attributes = {
+  causal: int(1),
+  do_rotary: int(0),
+  k_quant_type: string('NONE'),
+  kv_cache_bit_width: int(),
+  kv_num_heads: required(int()),
+  local_window_size: int(-1),
+  num_heads: required(int()),
+  qk_norm_epsilon: float(1e-6),
+  /** 0: none, 1: before the softmax, 2: after it. */
+  qk_output: int(0),
+  rotary_interleaved: int(0),
+  scale: float(),
+  sliding_window_cache: int(0),
+  smooth_softmax: int(-1),
+  softcap: float(0),
+  v_quant_type: string('NONE'),
+};
+
+interface Attributes {
+  readonly causal: number;
+  readonly do_rotary: number;
+  readonly k_quant_type: string;
+  readonly kv_num_heads: number;
+  readonly local_window_size: number;
+  readonly num_heads: number;
+  readonly qk_norm_epsilon: number;
+  readonly qk_output: number;
+  readonly rotary_interleaved: number;
+  readonly scale: number | undefined;
+  readonly sliding_window_cache: number;
+  readonly smooth_softmax: number;
+  readonly softcap: number;
+  readonly v_quant_type: string;
+}
+
+type GroupQueryNode = NodeContext & { readonly attributes: Attributes };
+
+interface Sizes {
+  readonly batch: Dim;
+  readonly queries: Dim;
+  readonly headSize: Dim;
+  readonly heads: Dim;
+  readonly kvHeads: Dim;
+  readonly group: Dim;
+  /** Positions that the past cache has room for. */
+  readonly past: Dim;
+  /** Longest sequence after this node. */
+  readonly total: Dim;
+  /** Positions that the present cache has room for. */
+  readonly present: Dim;
+  /** Query, key and value come in one tensor, heads after heads. */
+  readonly isPacked: boolean;
+}
+
+function sizesOf(ctx: GroupQueryNode, total: Dim): Sizes {
+  const { num_heads, kv_num_heads } = ctx.attributes;
+  const [batch, queries, hidden] = expectRank(ctx, query, 3);
+  if (kv_num_heads < 1 || num_heads % kv_num_heads !== 0) {
+    ctx.fail(`${num_heads} query heads cannot share ${kv_num_heads} key heads evenly.`);
+  }
+  const isPacked = !ctx.hasInput(key);
+  const headSize = hidden.floorDiv(isPacked ? num_heads + 2 * kv_num_heads : num_heads);
+  if (!isPacked) {
+    for (const input of [key, value]) {
+      const shape = expectRank(ctx, input, 3);
+      expectEqual(ctx, shape[2], headSize.mul(kv_num_heads), `the hidden size of input ${input} and of the key heads`);
+      expectEqual(ctx, shape[1], queries, `the lengths of query and input ${input}`);
+    }
+  }
+  const past = ctx.hasInput(pastKey) ? expectRank(ctx, pastKey, 4)[2] : Dim.constant(0);
+  return {
+    batch,
+    queries,
+    headSize,
+    heads: Dim.constant(num_heads),
+    kvHeads: Dim.constant(kv_num_heads),
+    group: Dim.constant(num_heads / kv_num_heads),
+    past,
+    total,
+    present: past.max(total),
+    isPacked,
+  };
+}
+
+function refuseUnsupported(ctx: GroupQueryNode): void {
+  const { k_quant_type, v_quant_type, sliding_window_cache } = ctx.attributes;
+  if (k_quant_type !== 'NONE' || v_quant_type !== 'NONE' || ctx.hasInput(keyScale) || ctx.hasInput(valueScale)) {
+    ctx.fail('a quantised key/value cache is not supported.', 'Export the model with a float cache.');
+  }
+  if (sliding_window_cache) ctx.fail('sliding_window_cache is not supported.', 'Use a cache of the full length.');
+  if (ctx.attributes.do_rotary && !(ctx.hasInput(cosTable) && ctx.hasInput(sinTable))) {
+    ctx.fail('do_rotary needs cos_cache and sin_cache.');
+  }
+}
+
+/** Element at batch, position, head, feature. */
+type Reader = (b: Expr, position: Expr, head: Expr, feature: Expr) => Expr;
+
+/** Lengths of the sequences, as expressions per batch entry. */
+class Lengths {
+  readonly #ctx: LowerContext;
+  readonly #sizes: Sizes;
+
+  constructor(ctx: LowerContext, sizes: Sizes) {
+    this.#ctx = ctx;
+    this.#sizes = sizes;
+  }
+
+  total(batch: Expr): Expr {
+    const source = this.#ctx.input(lengths);
+    const at = source.shape.length === 1 ? [batch] : [batch, dimension(0)];
+    return add(toIndex(this.#ctx.at(source, at)), 1);
+  }
+
+  /** Positions before the first query. A first prompt may be padded at its end, so its length says nothing. */
+  past(batch: Expr): Expr {
+    const { queries, total } = this.#sizes;
+    const before = sub(this.total(batch), dimension(queries));
+    if (!this.#ctx.hasInput(pastKey) || queries.equals(total)) return dimension(0);
+    return select(eq(dimension(queries), dimension(total)), dimension(0), before);
+  }
+}
+
+/** The heads `first` … `first + count − 1` of a tensor [batch, sequence, heads · size]. */
+function headReader(ctx: LowerContext, sizes: Sizes, input: number, heads: Dim, first: Dim): Reader {
+  const source = ctx.input(input);
+  const [batch, positions] = source.shape;
+  const split = ctx.view(source, [batch, positions, heads, sizes.headSize]);
+  return (b, position, head, feature) => ctx.at(split, [b, position, add(head, dimension(first)), feature]);
+}
+
+/** Divides every head by its root mean square and multiplies by a weight [head size]. */
+function normalizedHeads(
+  ctx: LowerContext & GroupQueryNode,
+  sizes: Sizes,
+  read: Reader,
+  count: Dim,
+  weight: number,
+): Reader {
+  if (!ctx.hasInput(weight)) return read;
+  const dtype = ctx.dtype(query);
+  const wide = computeType(dtype);
+  const shape = [sizes.batch, sizes.queries, count, sizes.headSize];
+  const rows = new Rows(ctx, shape, [3]);
+  const valueAt = ([b, s, h, d]: readonly Expr[]): Expr => cast(wide, read(b, s, h, d));
+  const epsilon = ctx.attributes.qk_norm_epsilon;
+  const statistics = layerStatistics(ctx, rows, valueAt, wide, { epsilon, centres: false });
+  const result = rows.map(dtype, (index) => {
+    const scaled = mul(
+      normalized(rows, statistics, valueAt(index), index),
+      cast(wide, ctx.at(ctx.input(weight), [index[3]])),
+    );
+    return cast(dtype, scaled);
+  });
+  return (b, s, h, d) => ctx.at(result, [b, s, h, d]);
+}
+
+/** Turns every head by the angle of its position. */
+function turnedHeads(
+  ctx: LowerContext & GroupQueryNode,
+  sizes: Sizes,
+  read: Reader,
+  count: Dim,
+  ends: Lengths,
+): Reader {
+  if (!ctx.attributes.do_rotary) return read;
+  const shape = [sizes.batch, sizes.queries, count, sizes.headSize];
+  const [cosines, sines] = [ctx.input(cosTable), ctx.input(sinTable)];
+  const turned = cosines.shape[1].mul(2);
+  const interleaved = ctx.attributes.rotary_interleaved !== 0;
+  const position = (b: Expr, s: Expr): Expr =>
+    ctx.hasInput(positionIds) ? toIndex(ctx.at(ctx.input(positionIds), [b, s])) : add(ends.past(b), s);
+  const entry =
+    (table: Source) =>
+    ([b, s]: readonly Expr[], pair: Expr): Expr => {
+      const row = boundedIndex(position(b, s), table.shape[0], { negative: false });
+      return tableEntry(ctx, table, [row], pair, interleaved && !turned.equals(sizes.headSize));
+    };
+  const result = rotate(ctx, ctx.dtype(query), {
+    shape,
+    turned,
+    interleaved,
+    read: ([b, s, h], feature) => read(b, s, h, feature),
+    cos: entry(cosines),
+    sin: entry(sines),
+  });
+  return (b, s, h, d) => ctx.at(result, [b, s, h, d]);
+}
+
+/** The cache with this node's positions written after the past ones: [batch, key heads, present, size]. */
+function appendToCache(ctx: LowerContext, sizes: Sizes, cache: number, read: Reader, ends: Lengths): Stage {
+  const { batch, kvHeads, queries, headSize, past, present } = sizes;
+  const dtype = ctx.dtype(query);
+  const before = ([b, h, t, d]: readonly Expr[]): Expr => {
+    if (!ctx.hasInput(cache)) return constant(dtype, 0);
+    const source = ctx.input(cache);
+    // A cache that keeps its size is the same buffer: what lies beyond its sequences stays as it is.
+    if (past.equals(present)) return ctx.at(source, [b, h, t, d]);
+    const inside = and(lt(t, dimension(past)), lt(t, ends.past(b)));
+    return ctx.at(source, [b, h, t, d], { when: inside, otherwise: 0 });
+  };
+  return ctx.scatter(
+    dtype,
+    [batch, kvHeads, present, headSize],
+    before,
+    [batch, kvHeads, queries, headSize],
+    ([b, h, s, d]) => {
+      const position = add(ends.past(b), s);
+      const guard = and(ge(position, 0), lt(position, dimension(present)));
+      return { destination: [b, h, position, d], value: read(b, s, h, d), guard };
+    },
+  );
+}
+
+/** Whether a query sees a key: within its sequence, not ahead of the query, not behind its window. */
+function visible(ctx: LowerContext & GroupQueryNode, ends: Lengths): (at: ScorePosition) => Expr {
+  const { causal, local_window_size: window } = ctx.attributes;
+  return ({ batch, query: s, key: t }) => {
+    const total = ends.total(batch);
+    const end = causal ? min(add(ends.past(batch), add(s, 1)), total) : total;
+    const recent = window >= 0 ? ge(t, sub(end, window)) : undefined;
+    return every(lt(t, end), recent)!;
+  };
+}
+
+function biasReader(ctx: LowerContext, sizes: Sizes, wide: DType) {
+  if (!ctx.hasInput(attentionBias)) return undefined;
+  const source = ctx.input(attentionBias);
+  const { batch, heads, queries, present } = sizes;
+  const covered = source.shape[3];
+  return (at: ScorePosition): Expr => {
+    const full = [batch, heads, queries, covered];
+    const index = broadcastIndex(source.shape, [at.batch, at.head, at.query, at.key], full);
+    const guard = present.atMost(covered) ? undefined : { when: lt(at.key, dimension(covered)), otherwise: 0 };
+    return cast(wide, ctx.at(source, index, guard));
+  };
+}
+
+/** The scores that the fourth output asks for; entries that no query sees are 0. */
+function scoresOutput(ctx: LowerContext & GroupQueryNode, sizes: Sizes, stages: AttentionStages, ends: Lengths): Stage {
+  const dtype = ctx.dtype(query);
+  const isAfter = ctx.attributes.qk_output === 2;
+  const source = joinHeads(ctx, isAfter ? stages.probabilities : stages.logits, sizes);
+  const sees = visible(ctx, ends);
+  return ctx.map(dtype, [sizes.batch, sizes.heads, sizes.queries, sizes.total], ([batch, head, q, k]) => {
+    const score = cast(dtype, ctx.at(source, [batch, head, q, k]));
+    return isAfter ? score : select(sees({ batch, head, query: q, key: k }), score, 0);
+  });
+}
+
+export const GroupQueryAttention = defineOperator({
+  domain: 'com.microsoft',
+  name: 'GroupQueryAttention',
+  since: 1,
+  attributes,
+  valueInputs: [totalLength],
+  infer(ctx) {
+    const dtype = expectSameType(ctx, query, key, value, pastKey, pastValue, cosTable, sinTable, attentionBias);
+    refuseUnsupported(ctx);
+    const { batch, queries, heads, kvHeads, headSize, total, present } = sizesOf(
+      ctx,
+      knownTotal(ctx) ?? ctx.freshDim('total'),
+    );
+    const cache = tensorType(dtype, [batch, kvHeads, present, headSize]);
+    const scores = ctx.attributes.qk_output ? tensorType(dtype, [batch, heads, queries, total]) : undefined;
+    return [tensorType(dtype, [batch, queries, heads.mul(headSize)]), cache, cache, scores];
+  },
+  lower(ctx) {
+    const total = knownTotal(ctx) ?? ctx.fail('total_sequence_length is not known.');
+    const sizes = sizesOf(ctx, total);
+    const { heads, kvHeads, headSize, isPacked } = sizes;
+    const dtype = ctx.dtype(query);
+    const wide = computeType(dtype);
+    const ends = new Lengths(ctx, sizes);
+    const packed = heads.add(kvHeads.mul(2));
+    const read = (input: number, count: Dim, first: Dim): Reader =>
+      isPacked ? headReader(ctx, sizes, query, packed, first) : headReader(ctx, sizes, input, count, Dim.constant(0));
+    const ownQueries = normalizedHeads(ctx, sizes, read(query, heads, Dim.constant(0)), heads, queryNorm);
+    const ownKeys = normalizedHeads(ctx, sizes, read(key, kvHeads, heads), kvHeads, keyNorm);
+    const q = turnedHeads(ctx, sizes, ownQueries, heads, ends);
+    const k = turnedHeads(ctx, sizes, ownKeys, kvHeads, ends);
+    const v = read(value, kvHeads, heads.add(kvHeads));
+    const presentKey = appendToCache(ctx, sizes, pastKey, k, ends);
+    const presentValue = appendToCache(ctx, sizes, pastValue, v, ends);
+    const { softcap, smooth_softmax, scale } = ctx.attributes;
+    const bias = biasReader(ctx, sizes, wide);
+    const sink = ctx.hasInput(headSink)
+      ? (head: Expr) => cast(wide, ctx.at(ctx.input(headSink), [head]))
+      : smooth_softmax === 1
+        ? () => constant(wide, 0)
+        : undefined;
+    const stages = attentionStages(ctx, {
+      dtype,
+      batch: sizes.batch,
+      heads: sizes,
+      queries: sizes.queries,
+      keys: sizes.present,
+      headSize,
+      valueSize: headSize,
+      q: (b, head, s, d) => q(b, s, headNumber(sizes, head), d),
+      k: (b, head, t, d) => ctx.at(presentKey, [b, head, t, d]),
+      v: (b, head, t, d) => ctx.at(presentValue, [b, head, t, d]),
+      scale: scale || defaultScale(headSize, wide),
+      softcap,
+      keep: visible(ctx, ends),
+      ...(bias && { bias }),
+      ...(sink && { sink }),
+    });
+    const scores = ctx.hasOutput(3) ? scoresOutput(ctx, sizes, stages, ends) : undefined;
+    return [mergeHeads(ctx, stages.result, sizes), presentKey, presentValue, scores];
+  },
+});
+
+/** The value of total_sequence_length, a scalar or a vector of one. */
+function knownTotal(ctx: GroupQueryNode): Dim | undefined {
+  return ctx.contents(totalLength)?.[0];
+}

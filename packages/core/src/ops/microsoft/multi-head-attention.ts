@@ -1,0 +1,153 @@
+// com.microsoft MultiHeadAttention: attention after the projections, as onnxruntime's optimizer writes it.
+
+import { add, cast, Dim, dimension, type Expr, mul, type Stage } from '@onnx-ts/tensor-ir';
+import { tensorType } from '../../graph/types.ts';
+import { computeType } from '../compute-type.ts';
+import { defineOperator, float, int, type LowerContext, type NodeContext, required } from '../define.ts';
+import { expectEqual, expectRank, expectSameType } from '../expect.ts';
+import { attentionStages, defaultScale, mergeHeads } from '../scaled-dot-product.ts';
+import { checkMasks, maskStages } from './attention-mask.ts';
+
+const [query, key, value, bias, padding, attentionBias, pastKey, pastValue, , cacheIndirection] = [
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+];
+
+type HeadsNode = NodeContext & { readonly attributes: { readonly num_heads: number } };
+
+/**
+ * How the three operands are stored: apart as [batch, sequence, hidden] (keys and values also as [batch, heads, sequence,
+ * size]), keys with values as [batch, sequence, heads, 2, size], or all in one as [batch, sequence, heads, 3, size].
+ */
+interface Sizes {
+  readonly batch: Dim;
+  readonly heads: Dim;
+  readonly queries: Dim;
+  readonly newKeys: Dim;
+  readonly past: Dim;
+  readonly keys: Dim;
+  readonly headSize: Dim;
+  readonly valueSize: Dim;
+}
+
+function sizesOf(ctx: HeadsNode): Sizes {
+  const q = expectRank(ctx, query, 3, 5);
+  const heads = Dim.constant(ctx.attributes.num_heads);
+  if (ctx.attributes.num_heads < 1) ctx.fail(`num_heads must be at least 1, not ${ctx.attributes.num_heads}.`);
+  const [batch, queries] = q;
+  const past = ctx.hasInput(pastKey) ? expectRank(ctx, pastKey, 4)[2] : Dim.constant(0);
+  if (ctx.hasInput(pastKey) !== ctx.hasInput(pastValue)) ctx.fail('past_key and past_value come together.');
+  const known = (newKeys: Dim, headSize: Dim, valueSize: Dim): Sizes => {
+    return { batch, heads, queries, newKeys, past, keys: past.add(newKeys), headSize, valueSize };
+  };
+  if (q.length === 5) return known(queries, q[4], q[4]);
+  const headSize = q[2].floorDiv(heads);
+  if (!ctx.hasInput(key)) return ctx.fail('a query of rank 3 needs a key.');
+  const k = expectRank(ctx, key, 3, 5);
+  if (k.length === 5) return known(k[1], headSize, headSize);
+  const v = expectRank(ctx, value, k.length);
+  if (k.length === 4) {
+    expectEqual(ctx, k[3], headSize, 'the head sizes of query and key');
+    return known(k[2], headSize, v[3]);
+  }
+  expectEqual(ctx, k[2], q[2], 'the hidden sizes of query and key');
+  expectEqual(ctx, k[1], v[1], 'the lengths of key and value');
+  return known(k[1], headSize, v[2].floorDiv(heads));
+}
+
+/** Element of query, key or value at batch, head, position, feature. */
+type Reader = (b: Expr, head: Expr, position: Expr, feature: Expr) => Expr;
+
+/** @param part 0: query, 1: key, 2: value */
+function operandReader(ctx: LowerContext, sizes: Sizes, part: 0 | 1 | 2): Reader {
+  const q = ctx.input(query);
+  if (q.shape.length === 5) return biased(ctx, sizes, part, (b, h, s, d) => ctx.at(q, [b, s, h, part, d]));
+  if (part > 0 && ctx.rank(key) === 5) {
+    const pair = ctx.input(key);
+    return biased(ctx, sizes, part, (b, h, s, d) => ctx.at(pair, [b, s, h, part - 1, d]));
+  }
+  const source = ctx.input([query, key, value][part]);
+  // Keys by heads come projected from elsewhere (cross attention), bias included.
+  if (source.shape.length === 4) return (b, h, s, d) => ctx.at(source, [b, h, s, d]);
+  const size = part === 2 ? sizes.valueSize : sizes.headSize;
+  const split = ctx.view(source, [source.shape[0], source.shape[1], sizes.heads, size]);
+  return biased(ctx, sizes, part, (b, h, s, d) => ctx.at(split, [b, s, h, d]));
+}
+
+/** The operand plus its part of the bias [query hidden + key hidden + value hidden]. */
+function biased(ctx: LowerContext, sizes: Sizes, part: 0 | 1 | 2, read: Reader): Reader {
+  if (!ctx.hasInput(bias)) return read;
+  const { batch, heads, headSize, valueSize, queries, newKeys } = sizes;
+  const hidden = heads.mul(headSize);
+  const size = part === 2 ? valueSize : headSize;
+  const first = dimension(hidden.mul(part));
+  const source = ctx.input(bias);
+  const shape = [batch, heads, part === 0 ? queries : newKeys, size];
+  const sum = ctx.map(
+    source.dtype,
+    shape,
+    ([b, h, s, d]) => add(read(b, h, s, d), ctx.at(source, [add(first, add(mul(h, dimension(size)), d))])),
+    'biased',
+  );
+  return (b, h, s, d) => ctx.at(sum, [b, h, s, d]);
+}
+
+/** The cache followed by the new positions, as a stage when the cache or the output `present` asks for one. */
+function withCache(ctx: LowerContext, sizes: Sizes, part: 1 | 2, read: Reader): { read: Reader; present?: Stage } {
+  const cache = part === 1 ? pastKey : pastValue;
+  if (!ctx.hasInput(cache) && !ctx.hasOutput(part)) return { read };
+  const { batch, heads, keys, past, newKeys } = sizes;
+  const dtype = ctx.dtype(query);
+  const shape = [batch, heads, keys, part === 1 ? sizes.headSize : sizes.valueSize];
+  const present = ctx.hasInput(cache)
+    ? ctx.segments(dtype, shape, 2, [
+        { length: past, body: (index) => ctx.at(ctx.input(cache), index) },
+        { length: newKeys, body: ([b, h, s, d]) => read(b, h, s, d) },
+      ])
+    : ctx.map(dtype, shape, ([b, h, s, d]) => read(b, h, s, d));
+  return { read: (b, h, s, d) => ctx.at(present, [b, h, s, d]), present };
+}
+
+export const MultiHeadAttention = defineOperator({
+  domain: 'com.microsoft',
+  name: 'MultiHeadAttention',
+  since: 1,
+  attributes: { mask_filter_value: float(-10000), num_heads: required(int()), scale: float(), unidirectional: int(0) },
+  infer(ctx) {
+    const dtype = expectSameType(ctx, query, key, value, bias, attentionBias, pastKey, pastValue);
+    const { batch, heads, queries, keys, headSize, valueSize } = sizesOf(ctx);
+    checkMasks(ctx, { padding, bias: attentionBias }, batch);
+    if (ctx.hasInput(cacheIndirection)) ctx.fail('cache_indirection (beam search in one buffer) is not supported.');
+    return [
+      tensorType(dtype, [batch, queries, heads.mul(valueSize)]),
+      tensorType(dtype, [batch, heads, keys, headSize]),
+      tensorType(dtype, [batch, heads, keys, valueSize]),
+      tensorType(dtype, [batch, heads, queries, keys]),
+    ];
+  },
+  lower(ctx) {
+    const sizes = sizesOf(ctx);
+    const dtype = ctx.dtype(query);
+    const wide = computeType(dtype);
+    const { mask_filter_value: filterValue, unidirectional, scale } = ctx.attributes;
+    const heads = { kvHeads: sizes.heads, group: Dim.constant(1) };
+    const q = operandReader(ctx, sizes, 0);
+    const k = withCache(ctx, sizes, 1, operandReader(ctx, sizes, 1));
+    const v = withCache(ctx, sizes, 2, operandReader(ctx, sizes, 2));
+    const masks = { padding, bias: attentionBias, filterValue, isCausal: unidirectional !== 0 };
+    const stages = attentionStages(ctx, {
+      ...sizes,
+      dtype,
+      heads,
+      q: (b, [head], s, d) => q(b, head, s, d),
+      k: k.read,
+      v: v.read,
+      // A scale of 0 means the default, too.
+      scale: scale || defaultScale(sizes.headSize, wide),
+      ...maskStages(ctx, masks, { ...sizes, heads }, wide),
+    });
+    const scores = ctx.hasOutput(3)
+      ? ctx.map(dtype, stages.logits.shape, (index) => cast(dtype, ctx.at(stages.logits, index)))
+      : undefined;
+    return [mergeHeads(ctx, stages.result, heads), k.present, v.present, scores];
+  },
+});

@@ -1,0 +1,27 @@
+// The memory for intermediate results: one block, shared by all partitions of a provider, since they run one at a time.
+
+import type { WasmMemory } from './cpu-provider.ts';
+
+export class Arena {
+  readonly #memory: WasmMemory;
+  #address = 0;
+  #bytes = 0;
+
+  constructor(memory: WasmMemory) {
+    this.#memory = memory;
+  }
+
+  /** Address of at least so many bytes. It changes when the arena has to grow; contents are lost then. */
+  reserve(bytes: number): number {
+    if (bytes > this.#bytes || this.#address === 0) {
+      const before = this.#address;
+      // Freed first, so that the two need not fit side by side.
+      this.#address = 0;
+      this.#bytes = 0;
+      if (before !== 0) this.#memory.linear.free(before);
+      this.#address = this.#memory.allocateBlock(bytes);
+      this.#bytes = bytes;
+    }
+    return this.#address;
+  }
+}

@@ -1,0 +1,137 @@
+// Partition → fused kernels → one WebAssembly module → an executable whose weights are in place.
+
+import { type CompileContext, type GraphNode, type KernelInfo, OnnxTsError, type Partition, type Tensor } from '@onnx-ts/core/provider';
+import {
+  canonicalKernel,
+  Dim,
+  fuseProgram,
+  type FusedProgram,
+  type Kernel,
+  printKernel,
+  type TensorRef,
+} from '@onnx-ts/tensor-ir';
+import { HelperFunctions } from '../emit/context.ts';
+import type { ArgumentWord } from '../kernel/argument-words.ts';
+import { type CompiledKernel, type CompiledPhase, compileKernel } from '../kernel/compile-kernel.ts';
+import { emitDriver, importLinearMemory } from '../runtime/driver.ts';
+import { defineErrorReport } from '../runtime/kernel-error.ts';
+import { ModuleBuilder } from '../wasm/module.ts';
+import { compileProduct, type ProductTarget } from '../templates/emit-product.ts';
+import { prepareProduct, type Product } from '../templates/product.ts';
+import type { CpuProvider } from './cpu-provider.ts';
+import { CpuExecutable, type LaunchableKernel } from './executable.ts';
+
+export async function compilePartition(
+  provider: CpuProvider,
+  partition: Partition,
+  context: CompileContext,
+): Promise<CpuExecutable> {
+  const { fused, products } = prepareTemplates(fuseProgram(partition.program));
+  const module = new ModuleBuilder();
+  importLinearMemory(module, provider.shared);
+  const target = {
+    module,
+    helpers: new HelperFunctions(module),
+    reportError: defineErrorReport(module, { threads: provider.shared }),
+    relaxedSimd: provider.relaxedSimd,
+  };
+  const cache = new Map<string, { kernel: Kernel; symbols: readonly string[]; compiled: CompiledKernel }>();
+  const kernels: LaunchableKernel[] = [];
+  for (const [at, kernel] of fused.kernels.entries()) {
+    if (context.signal?.aborted) throw new OnnxTsError('ABORTED', 'the compilation was aborted.');
+    context.progress?.((0.8 * at) / fused.kernels.length, kernel.name);
+    const product = products.get(kernel);
+    const { key: text, symbols } = canonicalKernel(kernel);
+    const key = product ? `product ${text}` : text;
+    const before = cache.get(key);
+    const compiled = before ? adapt(before, kernel, symbols) : compileOne(kernel, product, target);
+    if (!before) cache.set(key, { kernel, symbols, compiled });
+    kernels.push({
+      kernel,
+      words: compiled.words,
+      scratchBytes: compiled.scratchBytes,
+      errorSites: compiled.errorSites,
+      phases: compiled.phases.map((phase) => ({ ...phase, tableIndex: module.tableIndex(phase.function) })),
+    });
+  }
+  emitDriver(module, { threads: provider.shared, profiling: true });
+  const compiledModule = await WebAssembly.compile(module.toBytes());
+  context.progress?.(0.9, 'weights');
+  const id = await provider.pool.addModule(compiledModule);
+  const executable = new CpuExecutable(provider, partition, fused, kernels, id, describeKernels(fused));
+  try {
+    await executable.load(partition.constants as ReadonlyMap<TensorRef, Tensor>);
+  } catch (error) {
+    executable.dispose();
+    throw error;
+  }
+  return executable;
+}
+
+/** Gives kernels to the templates that can take them, with what those need in front. */
+function prepareTemplates(fused: FusedProgram): { fused: FusedProgram; products: ReadonlyMap<Kernel, Product> } {
+  const products = new Map<Kernel, Product>();
+  const kernels: Kernel[] = [];
+  const locals = [...fused.locals];
+  for (const kernel of fused.kernels) {
+    const prepared = prepareProduct(kernel);
+    if (!prepared) {
+      kernels.push(kernel);
+      continue;
+    }
+    kernels.push(...prepared.before, prepared.product.kernel);
+    locals.push(...prepared.locals);
+    products.set(prepared.product.kernel, prepared.product);
+  }
+  return { fused: { ...fused, kernels, locals }, products };
+}
+
+function compileOne(kernel: Kernel, product: Product | undefined, target: ProductTarget): CompiledKernel {
+  try {
+    return product ? compileProduct(product, target) : compileKernel(kernel, target);
+  } catch (cause) {
+    const [node] = kernel.origins as readonly (GraphNode | undefined)[];
+    const place = { provider: 'cpu', ...(node && { node: node.name, op: node.op, domain: node.domain, opset: node.opset }) };
+    const what = `no code could be generated: ${(cause as Error).message}.`;
+    throw new OnnxTsError('INTERNAL', what, { place, hint: `The kernel is:\n${printKernel(kernel)}`, cause });
+  }
+}
+
+/** The code of an equal kernel with this one's tensors, sizes and nodes. */
+function adapt(
+  { kernel: from, symbols: fromSymbols, compiled }: { kernel: Kernel; symbols: readonly string[]; compiled: CompiledKernel },
+  to: Kernel,
+  symbols: readonly string[],
+): CompiledKernel {
+  const tensors = new Map<TensorRef, TensorRef>();
+  for (const [at, param] of from.params.entries()) tensors.set(param, to.params[at]);
+  for (const [at, output] of from.outputs.entries()) tensors.set(output.tensor, to.outputs[at].tensor);
+  const values = new Map<string, Dim>();
+  for (const [at, name] of fromSymbols.entries()) if (name !== symbols[at]) values.set(name, Dim.symbol(symbols[at]));
+  const dim = (size: Dim): Dim => size.substitute(values);
+  const word = (item: ArgumentWord): ArgumentWord => {
+    if (item.kind === 'tensor') return { kind: 'tensor', tensor: tensors.get(item.tensor) ?? item.tensor };
+    return item.kind === 'dim' ? { kind: 'dim', dim: dim(item.dim) } : item;
+  };
+  const origins = new Map(from.stages.map((stage, at) => [stage.origin, to.stages[at].origin]));
+  return {
+    phases: compiled.phases.map((phase): CompiledPhase => {
+      const copyOf = phase.copyOf && tensors.get(phase.copyOf);
+      return { ...phase, tiles: dim(phase.tiles), tilePoints: dim(phase.tilePoints), ...(copyOf && { copyOf }) };
+    }),
+    words: compiled.words.map(word),
+    scratchBytes: dim(compiled.scratchBytes),
+    errorSites: compiled.errorSites.map((site) => ({ ...site, origin: origins.get(site.origin) ?? site.origin })),
+  };
+}
+
+function describeKernels(fused: FusedProgram): KernelInfo[] {
+  return fused.kernels.map((kernel) => ({
+    name: kernel.name,
+    kind: kernel.class,
+    nodes: (kernel.origins as readonly GraphNode[]).map((node) => node?.name ?? ''),
+    get text() {
+      return printKernel(kernel);
+    },
+  }));
+}
