@@ -4,7 +4,7 @@ import { productOf } from './dim.ts';
 import { elementAt } from './expr.ts';
 import type { Kernel, KernelClass, KernelOutput } from './kernel.ts';
 import { axesFor, type MapStage, type Program, type ReduceStage, type Source, type Stage, sourcesOf } from './stage.ts';
-import { readsByRows, readsSameElements, reusesOperands } from './structure.ts';
+import { readsByRows, readsSameElements, reusesOperands, symbolsOfStage } from './structure.ts';
 import { rebuildStage, substituteStages } from './substitute-stages.ts';
 import { newTensorRef, type TensorRef } from './tensor-ref.ts';
 
@@ -269,7 +269,8 @@ function emit(
       for (const source of sourcesOf(next)) if (source.kind === 'tensor') params.add(source);
       return next;
     });
-    const isConstant = [...params].every((param) => param.isConstant);
+    // Computed once, before any size is known.
+    const isConstant = [...params].every((param) => param.isConstant) && rebuilt.every((stage) => symbolsOfStage(stage).size === 0);
     const kernelOutputs: KernelOutput[] = [];
     for (const [at, stage] of group.stages.entries()) {
       if (!needed.has(stage)) continue;

@@ -157,3 +157,17 @@ export function readsByRows(stage: Stage, source: Source, rowRank: number): bool
   }
   return true;
 }
+
+/** Names of all sizes that a stage depends on. */
+export function symbolsOfStage(stage: Stage, into: Set<string> = new Set()): Set<string> {
+  for (const dim of stage.shape) dim.symbols(into);
+  if (stage.kind === 'segments') for (const { offset } of stage.segments) offset.symbols(into);
+  for (const { axes, body } of bodiesOf(stage)) {
+    for (const axis of axes) axis.size.symbols(into);
+    walk(body, (e) => {
+      if (e.kind === 'dim') e.dim.symbols(into);
+      else if (e.kind === 'bounded') e.size.symbols(into);
+    });
+  }
+  return into;
+}

@@ -64,9 +64,11 @@ import * as dynamicQuantizeLstm from './microsoft/dynamic-quantize-lstm.ts';
 import * as signal from './signal.ts';
 import * as determinant from './determinant.ts';
 import * as loss from './loss.ts';
+import * as causalConv from './causal-conv.ts';
+import * as linearAttention from './linear-attention.ts';
 import type { OperatorDefinition } from './define.ts';
 
-const families: readonly Readonly<Record<string, unknown>>[] = [activations, tfIdf, roi, nonMaxSuppression, gridSample, argReduce, attention, batchNorm, cast, concatSplit, constant, control, conv, cumulative, dropout, einsum, elementwise, gather, logic, math, matmul, movement, normalize, pad, pool, random, reduce, scatter, sequence, shape, slice, softmax, sort, text, topK, unpool, convTranspose, deformConv, localNorm, rotary, quantize, quantizeProduct, microsoftActivations, microsoftQuantize, microsoftQuantizeComposite, microsoftQuantizeProduct, microsoftShape, resize, skipNorm, embedLayerNorm, microsoftGroupNorm, matMulNBits, multiHeadAttention, microsoftAttention, microsoftRotary, groupQueryAttention, fused, quantizedAttention, gatherBlockQuantized, recurrent, dynamicQuantizeLstm, signal, determinant, loss];
+const families: readonly Readonly<Record<string, unknown>>[] = [activations, tfIdf, roi, nonMaxSuppression, gridSample, argReduce, attention, batchNorm, cast, concatSplit, constant, control, conv, cumulative, dropout, einsum, elementwise, gather, logic, math, matmul, movement, normalize, pad, pool, random, reduce, scatter, sequence, shape, slice, softmax, sort, text, topK, unpool, convTranspose, deformConv, localNorm, rotary, quantize, quantizeProduct, microsoftActivations, microsoftQuantize, microsoftQuantizeComposite, microsoftQuantizeProduct, microsoftShape, resize, skipNorm, embedLayerNorm, microsoftGroupNorm, matMulNBits, multiHeadAttention, microsoftAttention, microsoftRotary, groupQueryAttention, fused, quantizedAttention, gatherBlockQuantized, recurrent, dynamicQuantizeLstm, signal, determinant, loss, causalConv, linearAttention];
 
 function isDefinition(value: unknown): value is OperatorDefinition {
   return typeof value === 'object' && value !== null && 'infer' in value && 'since' in value;

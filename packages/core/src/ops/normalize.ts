@@ -147,6 +147,7 @@ export function expectBroadcastTo(ctx: NodeContext, input: number, target: reado
 
 const layerAttributes = { axis: int(-1), epsilon: float(1e-5), stash_type: int(1) };
 
+// ONNX has it since 17; onnxruntime's optimizer writes it into older models of the default domain, too.
 export const LayerNormalization = defineOperator({
   name: 'LayerNormalization',
   since: 1,

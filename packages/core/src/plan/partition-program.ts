@@ -9,6 +9,7 @@ import {
   type ProgramOutput,
   type Source,
   type Stage,
+  symbolsOfStage,
   type TensorRef,
   walk,
 } from '@onnx-ts/tensor-ir';
@@ -82,16 +83,6 @@ export function programSymbols(program: Program): string[] {
   const add = (dims: readonly Dim[]): void => dims.forEach((dim) => dim.symbols(symbols));
   for (const tensor of program.inputs) add(tensor.shape);
   for (const { tensor } of program.outputs) add(tensor.shape);
-  for (const stage of program.stages) {
-    add(stage.shape);
-    if (stage.kind === 'segments') add(stage.segments.map((segment) => segment.offset));
-    for (const { axes, body } of bodiesOf(stage)) {
-      add(axes.map((axis) => axis.size));
-      walk(body, (e) => {
-        if (e.kind === 'dim') e.dim.symbols(symbols);
-        if (e.kind === 'bounded') e.size.symbols(symbols);
-      });
-    }
-  }
+  for (const stage of program.stages) symbolsOfStage(stage, symbols);
   return [...symbols].sort();
 }

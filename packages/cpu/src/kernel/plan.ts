@@ -106,6 +106,7 @@ export class Plan {
   place: Pick<ErrorSite, 'stage' | 'origin'> = { stage: '' };
   /** Values of unrolled axes and of axes bound by `let`. */
   readonly bound = new Map<Axis, Expr>();
+  readonly #addresses = new Map<TensorRef, Value>();
   readonly #versions = new Map<Binder, number>();
   readonly #binders = new Map<number, ReadonlySet<Binder>>();
   readonly #unsafe = new Map<number, boolean>();
@@ -187,7 +188,14 @@ export class Plan {
     return this.root.find(key) ?? this.root.define(key, this.#word(this.words.dim(dim)));
   }
 
+  /** Gives a tensor an address that is known here, instead of an argument word. */
+  placeTensor(tensor: TensorRef, address: Value): void {
+    this.#addresses.set(tensor, address);
+  }
+
   address(tensor: TensorRef): Value {
+    const placed = this.#addresses.get(tensor);
+    if (placed) return placed;
     const key = `tensor ${tensor.id}`;
     return this.root.find(key) ?? this.root.define(key, this.#word(this.words.tensor(tensor)));
   }

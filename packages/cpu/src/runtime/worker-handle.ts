@@ -42,6 +42,8 @@ function nodeHandle(worker: NodeWorker, events: WorkerEvents): WorkerHandle {
     release: () => worker.unref(),
     terminate: async () => {
       over = true;
+      // Whoever awaits the end must get to see it, even when nothing else keeps the process alive.
+      worker.ref();
       await worker.terminate();
     },
   };

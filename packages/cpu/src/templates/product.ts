@@ -30,6 +30,7 @@ import {
   select,
   constant,
   substituteAxes,
+  symbolsOfStage,
   type TensorRef,
   toIndex,
 } from '@onnx-ts/tensor-ir';
@@ -259,7 +260,7 @@ function mapKernel(kernel: Kernel, name: string, axes: readonly Axis[], body: Ex
     body: substituteAxes(body, values),
     ...(kernel.stages[0].origin !== undefined && { origin: kernel.stages[0].origin }),
   };
-  const isConstant = params.every((param) => param.isConstant);
+  const isConstant = params.every((param) => param.isConstant) && symbolsOfStage(stage).size === 0;
   const tensor = newTensorRef(name, 'float32', shape, { isConstant });
   return {
     name,

@@ -49,7 +49,7 @@ function readPadding(ctx: LowerContext, input: number, sizes: ScoreSizes): (at: 
   switch (source.shape.length) {
     case 1: {
       const end = (at: ScorePosition): Expr => toIndex(ctx.at(source, [at.batch]));
-      if (source.shape[0].equals(batch)) return (at) => lt(at.key, end(at));
+      if (!source.shape[0].equals(batch.mul(2))) return (at) => lt(at.key, end(at));
       const start = (at: ScorePosition): Expr => toIndex(ctx.at(source, [add(at.batch, dimension(batch))]));
       return (at) => and(lt(at.key, end(at)), ge(at.key, start(at)));
     }
