@@ -1,6 +1,7 @@
 // Runs code of the value layer over arrays: a module with one function that loads, computes and stores in a loop.
 
-import { type DType } from '@onnx-ts/tensor-ir';
+import { bitsOf, type DType, decodeFloat, encodeFloat, integerRange, isFloat, isSmallFloat, isUnsigned } from '@onnx-ts/tensor-ir';
+import type { ScalarValue } from '../../tensor-ir/src/scalar-ops.ts';
 import { type EmitContext, HelperFunctions, HoistedConstants } from '../src/emit/context.ts';
 import {
   elementBytes,
@@ -152,6 +153,62 @@ export function apply(kernel: Kernel, compiled: CompiledKernel, inputs: readonly
   });
   compiled.run(...pointers, count);
   return view(kernel.output, memory.buffer.slice(0), pointers[pointers.length - 1], count);
+}
+
+/** Type in which a test keeps values of a type: packed integers have bytes of their own. */
+export function storageOf(dtype: DType): DType {
+  if (bitsOf(dtype) >= 8) return dtype;
+  return isUnsigned(dtype) ? 'uint8' : 'int8';
+}
+
+/** The values that the interpreter of the tensor IR would see. */
+export function toValues(dtype: DType, data: Elements): ScalarValue[] {
+  if (isSmallFloat(dtype)) return Array.from(data as Uint8Array, (bits) => decodeFloat(dtype, bits));
+  return Array.from(data as Int32Array, (value) => (dtype === 'bool' ? value !== 0 : value));
+}
+
+export function toElements(dtype: DType, values: readonly ScalarValue[]): Elements {
+  if (!isSmallFloat(dtype)) return elements(storageOf(dtype), values as number[]);
+  return elements(dtype, values.map((value) => encodeFloat(dtype, value as number, { saturate: false })));
+}
+
+/** Values at which code tends to go wrong, as many as the type has. */
+export function interestingValues(dtype: DType): ScalarValue[] {
+  if (dtype === 'bool') return [false, true];
+  if (isFloat(dtype)) {
+    const exact = toElements(dtype, isSmallFloat(dtype) || dtype === 'float32' ? floats : [...floats, ...doubles]);
+    return toValues(dtype, exact);
+  }
+  const { min, max } = integerRange(dtype);
+  const near = [0n, 1n, 2n, 3n, 5n, 7n, 8n, 31n, 32n, 63n, 64n, 100n, 255n, 2n ** 31n - 1n, 2n ** 31n, 2n ** 32n, 2n ** 53n + 1n];
+  const all = [...near, ...near.map((x) => -x), min, min + 1n, max, max - 1n];
+  const fitting = [...new Set(all.filter((x) => x >= min && x <= max))];
+  return bitsOf(dtype) === 64 ? fitting : fitting.map(Number);
+}
+
+const floats = [
+  0, -0, 1, -1, 0.5, -0.5, 1.5, -1.5, 2, 2.5, -2.5, 3, 3.5, -7, 10.25, 100, 127.5, -128.5, 255.5, 256, 448, 464, 65504,
+  65520, -65535.5, 1e-45, -1e-40, 2 ** -126, 2 ** -127, 2 ** -24, 2 ** -25, 6e-5, 3.4028234663852886e38, -3.4e38, 2 ** 31,
+  -(2 ** 31), 2 ** 31 - 128, 2 ** 32, -(2 ** 32), 2 ** 33 + 1024, 2 ** 63, -(2 ** 63), 2 ** 64, 2 ** 70, 0.1, -0.3,
+  16777217, Infinity, -Infinity, NaN,
+];
+const doubles = [5e-324, -1e-310, 2 ** -1022, 1.7976931348623157e308, 1 + 2 ** -52, 2 ** 53 + 1, 2147483647.5, 4294967295.5, 1e300, 0.1 + 2 ** -30];
+
+/** Values all over the range of a type. */
+export function randomValues(dtype: DType, count: number, random: () => number): ScalarValue[] {
+  const bytes = elementBytes(storageOf(dtype));
+  const buffer = new Uint8Array(count * bytes).map(() => random() * 256);
+  if (dtype === 'bool') return Array.from(buffer, (byte) => byte > 127);
+  const bits = view(storageOf(dtype), buffer.buffer, 0, count);
+  const { length } = bits;
+  if (bitsOf(dtype) < 8) {
+    const { min, max } = integerRange(dtype);
+    return Array.from({ length }, () => Number(min) + Math.floor(random() * (Number(max - min) + 1)));
+  }
+  const anywhere = toValues(dtype, bits);
+  if (!isFloat(dtype)) return anywhere;
+  // Bit patterns are mostly extreme: half of the values are moderate instead.
+  return toValues(dtype, toElements(dtype, anywhere.map((value, i) => (i % 2 ? value : (random() - 0.5) * 2 ** (random() * 12)))));
 }
 
 /** A generator of reproducible random numbers in [0, 1) (mulberry32). */

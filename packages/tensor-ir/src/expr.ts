@@ -117,10 +117,13 @@ export function newAxis(name: string, size: DimLike): Axis {
   return { id: axisCount++, name, size: Dim.from(size) };
 }
 
-/** A literal. Integers are wrapped to the type's width only when stored; give a value that fits. */
+/**
+ * A literal. Integers are wrapped to the type's width only when stored; give a value that fits. The zero of strings is the
+ * empty one, their only literal; a complex literal has no imaginary part.
+ */
 export function constant(type: ExprType, value: number | bigint | boolean): Expr {
   if (type === 'index') return { kind: 'dim', type, dim: Dim.constant(Number(value)) };
-  if (type === 'string') throw new TypeError('expressions have no strings');
+  if (type === 'string' && Number(value) !== 0) throw new TypeError('the only literal string is the empty one, 0');
   if (isBigInteger(type)) {
     return { kind: 'const', type, value: typeof value === 'bigint' ? value : BigInt(Math.trunc(Number(value))) };
   }

@@ -6,6 +6,7 @@ export * from './expr.ts';
 export * from './fuse.ts';
 export * from './inline.ts';
 export * from './kernel.ts';
+export { assignLayouts } from './layout.ts';
 export * from './loops.ts';
 export * from './number-formats.ts';
 export * from './stage.ts';

@@ -151,6 +151,16 @@ describe('map', () => {
     ]);
     expect(test.run(both).data).toEqual(['a', 'b', 'c', 'c', 'x', 'c']);
   });
+
+  it('fills with empty strings and complex zeros', () => {
+    const test = new Case();
+    const words = test.input(buffer('string', [2], ['a', 'b']));
+    const numbers = test.input({ dtype: 'complex64', dims: [2], data: Float32Array.of(1, 2, 3, 4) });
+    const padded = (dtype: 'string' | 'complex64', x: typeof words): Stage =>
+      test.stages.map(dtype, [3], ([i]) => elementAt(x, [i], { when: lt(i, dimension(2)), otherwise: 0 }));
+    expect(test.run(padded('string', words)).data).toEqual(['a', 'b', '']);
+    expect([...test.run(padded('complex64', numbers)).data]).toEqual([1, 2, 3, 4, 0, 0]);
+  });
 });
 
 describe('index read from data', () => {

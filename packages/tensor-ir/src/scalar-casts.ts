@@ -63,8 +63,10 @@ export function castFunction(from: ExprType, to: ExprType, saturate: boolean): (
   return from === 'bool' ? (x: boolean) => convert(x ? 1 : 0) : convert;
 }
 
-/** Rounds or wraps a number or bigint to what an element of the type can hold. */
+/** Rounds or wraps a number or bigint to what an element of the type can hold. Of strings there is only the empty one. */
 export function constantValue(type: ExprType, value: number | bigint): ScalarValue {
+  if (type === 'string') return '';
+  if (type === 'complex64' || type === 'complex128') return { re: Number(value), im: 0 };
   if (isBigInteger(type)) return bigWrapper(type)(typeof value === 'bigint' ? value : BigInt(Math.trunc(value)));
   if (type === 'bool') return Number(value) !== 0;
   return numberWrapper(type)(Number(value));

@@ -11,9 +11,9 @@ export interface TensorRef {
   readonly shape: readonly Dim[];
   /**
    * Logical axes from the slowest to the fastest in memory; absent means row-major. Chosen by layout assignment, never
-   * by operators: `[0, 2, 3, 1]` stores an N×C×H×W tensor channels-last.
+   * by operators, and before any code is generated: `[0, 2, 3, 1]` stores an N×C×H×W tensor channels-last.
    */
-  readonly order?: readonly number[];
+  order?: readonly number[];
   /** Contents never change after the program is loaded: a weight that may be packed or reordered once. */
   readonly isConstant: boolean;
 }

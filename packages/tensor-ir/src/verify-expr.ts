@@ -111,7 +111,8 @@ function problemOf(e: Expr, context: ExprContext): string | undefined {
 }
 
 function constantProblem(type: ExprType, value: number | bigint): string | undefined {
-  if (hasNoArithmetic(type)) return `there are no ${type} constants`;
+  if (type === 'string') return Number(value) === 0 ? undefined : 'the only constant string is the empty one, 0';
+  if (type === 'complex64' || type === 'complex128') return undefined;
   if (isBigInteger(type) !== (typeof value === 'bigint')) return `a constant of ${type} cannot be a ${typeof value}`;
   if (isFloat(type)) return undefined;
   if (!Number.isInteger(Number(value))) return `${value} is not of type ${type}`;

@@ -18,6 +18,12 @@ export function tensorType(dtype: DType, shape?: readonly Dim[]): TensorType {
   return shape ? { kind: 'tensor', dtype, shape } : { kind: 'tensor', dtype };
 }
 
+/** Whether values of the type are tensors of real numbers or truth values, which every provider may hold. */
+export function isNumberTensor(type: ValueType | undefined): type is TensorType {
+  if (type?.kind !== 'tensor') return false;
+  return type.dtype !== 'string' && type.dtype !== 'complex64' && type.dtype !== 'complex128';
+}
+
 export function typeText(type: ValueType | undefined): string {
   if (!type) return 'unknown';
   switch (type.kind) {

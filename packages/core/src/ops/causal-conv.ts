@@ -1,7 +1,18 @@
 // CausalConvWithState: a depthwise convolution over time that sees the past only, with the last inputs as its state. Used
 // by language models with linear attention.
 
-import { add, type Dim, dimension, type Expr, ge, mul, type Source, type Stage, sigmoid, sub } from '@onnx-ts/tensor-ir';
+import {
+  add,
+  type Dim,
+  dimension,
+  type Expr,
+  ge,
+  mul,
+  type Source,
+  type Stage,
+  sigmoid,
+  sub,
+} from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { addChannelBias } from './conv.ts';
 import { defineOperator, derive, int, type LowerContext, type NodeContext, string } from './define.ts';

@@ -1,6 +1,6 @@
 // The type in which operators with internal steps (norms, softmax, interpolation) keep their intermediate stages.
 
-import { cast, type DimLike, type DType, dimension, type Expr, isFloat } from '@onnx-ts/tensor-ir';
+import { cast, constant, Dim, type DimLike, type DType, dimension, type Expr, isFloat } from '@onnx-ts/tensor-ir';
 
 /** float64 stays; every narrower float is computed in float32, so that intermediate stages are not rounded to it. */
 export function computeType(dtype: DType): DType {
@@ -9,5 +9,6 @@ export function computeType(dtype: DType): DType {
 
 /** A size as a number of the given type. */
 export function sizeAs(dtype: DType, size: DimLike): Expr {
-  return cast(dtype, dimension(size));
+  const known = Dim.from(size).constant;
+  return known === undefined ? cast(dtype, dimension(size)) : constant(dtype, known);
 }

@@ -3,7 +3,16 @@
 import { Dim } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import type { Tensor } from '../session/tensor.ts';
-import { defineOperator, derive, type EvaluateContext, float, int, type NodeContext, required, string } from './define.ts';
+import {
+  defineOperator,
+  derive,
+  type EvaluateContext,
+  float,
+  int,
+  type NodeContext,
+  required,
+  string,
+} from './define.ts';
 import { expectEqual, expectRank, expectSameType } from './expect.ts';
 import { numbersOf, tensorOfNumbers } from './host-elements.ts';
 
@@ -168,10 +177,7 @@ export const LinearAttention = defineOperator({
     const valueSize = expectRank(ctx, value, 3)[2].floorDiv(heads);
     const state = [batch, Dim.constant(heads), hidden.floorDiv(queryHeads), valueSize];
     const stateType = ctx.hasInput(pastState) ? ctx.dtype(pastState) : dtype;
-    return [
-      tensorType(dtype, [batch, time, valueSize.mul(Math.max(queryHeads, heads))]),
-      tensorType(stateType, state),
-    ];
+    return [tensorType(dtype, [batch, time, valueSize.mul(Math.max(queryHeads, heads))]), tensorType(stateType, state)];
   },
   evaluate: (ctx) => evaluateLinear(ctx, ctx.attributes.scale),
 });

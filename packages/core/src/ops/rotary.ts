@@ -125,7 +125,9 @@ export const RotaryEmbedding = defineOperator({
     const interleaved = ctx.attributes.interleaved !== 0;
     const rowOf = (table: Source, outer: readonly Expr[]): readonly Expr[] => {
       const at = [batchOf(outer), positionOf(outer)];
-      return ctx.hasInput(3) ? [boundedIndex(toIndex(ctx.at(ctx.input(3), at)), table.shape[0], { negative: false })] : at;
+      return ctx.hasInput(3)
+        ? [boundedIndex(toIndex(ctx.at(ctx.input(3), at)), table.shape[0], { negative: false })]
+        : at;
     };
     const entry = (input: number) => (outer: readonly Expr[], pair: Expr) => {
       const table = ctx.input(input);

@@ -3,6 +3,7 @@
 import { type DType, productOf } from '@onnx-ts/tensor-ir';
 import type { Graph, GraphNode, Value } from '../graph/graph.ts';
 import { operandsOf } from '../graph/traverse.ts';
+import { isNumberTensor } from '../graph/types.ts';
 import { contentsOf } from '../ops/context.ts';
 import type { ExecutionProvider } from '../provider/contract.ts';
 
@@ -33,8 +34,14 @@ function hasShape(value: Value | undefined): boolean {
   return value === undefined || (value.type?.kind === 'tensor' && value.type.shape !== undefined);
 }
 
-function isString(value: Value | undefined): boolean {
-  return value?.type?.kind === 'tensor' && value.type.dtype === 'string';
+/** Known to be something that lives on the host only. Complex numbers are left to those who can. */
+function isHostValue(value: Value | undefined): boolean {
+  const type = value?.type;
+  return type !== undefined && (type.kind !== 'tensor' || type.dtype === 'string');
+}
+
+function isComplex(value: Value | undefined): boolean {
+  return value?.type?.kind === 'tensor' && !isNumberTensor(value.type);
 }
 
 function isSmallInteger(value: Value | undefined): boolean {
@@ -63,7 +70,9 @@ function placeNode(node: GraphNode, providers: readonly ExecutionProvider[], onH
   if (!definition.nondeterministic && node.outputs.every(isKnown)) return { kind: 'none' };
   if (definition.evaluate) return { kind: 'host', reason: 'this operator runs on the host' };
   const operands = operandsOf(node);
-  if (operands.some(isString) || node.outputs.some(isString)) return { kind: 'host', reason: 'strings stay on the host' };
+  const values = [...operands, ...node.outputs];
+  if (values.some(isHostValue)) return { kind: 'host', reason: 'strings, sequences and optionals stay on the host' };
+  if (definition.evaluateOnHost && values.some(isComplex)) return { kind: 'host', reason: 'complex numbers are computed on the host' };
   if (!node.inputs.every(hasShape) || !node.outputs.every(hasShape)) {
     return { kind: 'late', reason: 'its shapes depend on values' };
   }

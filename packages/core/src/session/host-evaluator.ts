@@ -4,7 +4,7 @@
 import { Dim, interpretProgram, newTensorRef, type TensorBuffer, type TensorRef } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import { type GraphNode, newValue, type Value } from '../graph/graph.ts';
-import { tensorType } from '../graph/types.ts';
+import { isNumberTensor, tensorType } from '../graph/types.ts';
 import { BaseContext, FreshDims, NotKnownYet, nodeError, placeOf } from '../ops/context.ts';
 import type { EvaluateContext, HostValue } from '../ops/define.ts';
 import { ProgramLowering } from '../ops/lowering.ts';
@@ -35,9 +35,10 @@ export class HostEvaluator {
     inferNode(specialised, this.#registry, this.#fresh);
     const definition = specialised.operator!;
     try {
-      if (definition.evaluate) {
+      const evaluate = definition.evaluate ?? (movesNumbersOnly(specialised) ? undefined : definition.evaluateOnHost);
+      if (evaluate) {
         const context = new Evaluation(specialised, inputs, this.#seed);
-        const result = definition.evaluate(context as never);
+        const result = evaluate(context as never);
         return Array.isArray(result) ? result : [result as HostValue];
       }
       if (definition.lower) return this.#interpret(specialised, inputs);
@@ -91,6 +92,12 @@ export class HostEvaluator {
     }
     return node.outputs.map(valueOf);
   }
+}
+
+/** Whether all that a node reads and writes are tensors of numbers, for a node with concrete types. */
+function movesNumbersOnly(node: GraphNode): boolean {
+  const types = [...node.inputs, ...node.outputs].flatMap((value) => (value ? [value.type] : []));
+  return types.every(isNumberTensor);
 }
 
 export function outOfRange(node: GraphNode, value: number, size: number): never {

@@ -1,9 +1,10 @@
 // Vector operations that have no instruction: each valid lane goes through scalar code.
 
+import type { ExprType } from '@onnx-ts/tensor-ir';
 import type { Local } from '../wasm/function.ts';
 import type { LaneOp } from '../wasm/opcodes.ts';
 import type { EmitContext } from './context.ts';
-import type { NumberShape, ScalarType } from './value-type.ts';
+import { type NumberShape, shapeOf } from './value-type.ts';
 
 const extract: Readonly<Record<NumberShape, LaneOp>> = {
   f32x4: 'f32x4.extract_lane',
@@ -65,6 +66,18 @@ export function emitSplatShape(c: EmitContext, shape: NumberShape): void {
   c.f.op(splat[shape]);
 }
 
-export function scalarOfShape(shape: NumberShape): ScalarType {
-  return shape.slice(0, 3) as ScalarType;
+/** Scalar of a type → vector. */
+export function emitSplat(c: EmitContext, type: ExprType): void {
+  if (type === 'bool') {
+    emitSplatShape(c, 'i32x4');
+    c.f.op('i32x4.neg');
+  } else emitSplatShape(c, shapeOf(type));
+}
+
+/** Vector of a type → its first lane as a scalar. */
+export function emitFirstLane(c: EmitContext, type: ExprType): void {
+  emitExtract(c, type === 'bool' ? 'i32x4' : shapeOf(type), 0);
+  if (type !== 'bool') return;
+  c.f.i32Const(1);
+  c.f.op('i32.and');
 }

@@ -26,7 +26,7 @@ const formats: Partial<Record<DType, MinifloatFormat>> = {
   float16: { exponentBits: 5, mantissaBits: 10, bias: 15, largest: 0x7bff, special: 'ieee', nan: 0x7e00 },
   float8e4m3fn: { exponentBits: 4, mantissaBits: 3, bias: 7, largest: 0x7e, special: 'fn', nan: 0x7f },
   float8e4m3fnuz: { exponentBits: 4, mantissaBits: 3, bias: 8, largest: 0x7f, special: 'fnuz', nan: 0x80 },
-  float8e5m2: { exponentBits: 5, mantissaBits: 2, bias: 15, largest: 0x7b, special: 'ieee', nan: 0x7f },
+  float8e5m2: { exponentBits: 5, mantissaBits: 2, bias: 15, largest: 0x7b, special: 'ieee', nan: 0x7e },
   float8e5m2fnuz: { exponentBits: 5, mantissaBits: 2, bias: 16, largest: 0x7f, special: 'fnuz', nan: 0x80 },
   float4e2m1: { exponentBits: 2, mantissaBits: 1, bias: 1, largest: 0x7, special: 'none', nan: 0x7 },
 };
@@ -64,7 +64,7 @@ export function emitDecodeMinifloat(c: EmitContext, dtype: DType): void {
   });
 }
 
-/** float32 lanes → zero-extended bits, rounded to nearest even. `saturate` as ONNX's Cast defines it. */
+/** float32 lanes → zero-extended bits, rounded to nearest even; NaN has no sign. `saturate` is that of ONNX's Cast. */
 export function emitEncodeMinifloat(c: EmitContext, dtype: DType, saturate: boolean): void {
   const { exponentBits, mantissaBits, bias, largest, special, nan } = formatOf(dtype);
   const width = exponentBits + mantissaBits;
@@ -84,11 +84,12 @@ export function emitEncodeMinifloat(c: EmitContext, dtype: DType, saturate: bool
     const isDenormal = t.op('i32x4.lt_s', magnitude, t.bits((128 - bias) << 23));
     const rounded = t.keep(t.select(denormal, normal, isDenormal));
     // Beyond the largest: for `fn`, the next code is the NaN; for `ieee`, the infinity.
-    const clamped = special === 'fnuz' && !saturate ? rounded : t.op('i32x4.min_s', rounded, t.bits(saturate || special === 'none' ? largest : largest + 1));
+    const limit = saturate || special === 'none' ? largest : largest + 1;
+    const clamped = t.op('i32x4.min_s', rounded, t.bits(limit));
     const isNaN = t.op('i32x4.gt_s', magnitude, t.bits(infinityBits));
     const sign = t.and(t.op('i32x4.shr_u', x, t.i32(31 - width)), t.bits(1 << width));
     if (special !== 'fnuz') {
-      t.or(t.select(t.bits(nan), clamped, isNaN), sign)();
+      t.select(t.bits(nan), t.or(clamped, sign), isNaN)();
       return;
     }
     const isBad = saturate ? isNaN : t.or(isNaN, t.op('i32x4.gt_s', rounded, t.bits(largest)));
@@ -112,8 +113,7 @@ export function emitEncodeBfloat16(c: EmitContext): void {
     const x = t.pop();
     const odd = t.and(t.op('i32x4.shr_u', x, t.i32(16)), t.bits(1));
     const rounded = t.op('i32x4.add', t.op('i32x4.add', x, t.bits(0x7fff)), odd);
-    const quiet = t.or(x, t.bits(0x40_0000));
-    t.op('i32x4.shr_u', t.select(quiet, rounded, t.ne(x, x)), t.i32(16))();
+    t.op('i32x4.shr_u', t.select(t.bits(0x7fc0_0000), rounded, t.ne(x, x)), t.i32(16))();
   });
 }
 
@@ -135,7 +135,9 @@ export function emitEncodeE8M0(c: EmitContext, saturate: boolean): void {
   f.scope(() => {
     const t = new Terms(c, 'f32x4');
     const magnitude = t.keep(t.abs(t.pop()));
-    const up = t.op('i32x4.shr_u', t.op('i32x4.add', magnitude, t.bits(0x7f_ffff)), t.i32(23));
+    const next = t.op('i32x4.shr_u', t.op('i32x4.add', magnitude, t.bits(0x7f_ffff)), t.i32(23));
+    // 2^−127 and below.
+    const up = t.and(next, t.op('i32x4.gt_s', magnitude, t.bits(0x40_0000)));
     const finite = saturate ? t.op('i32x4.min_s', up, t.bits(254)) : up;
     t.select(t.bits(255), finite, t.op('i32x4.ge_s', magnitude, t.bits(infinityBits)))();
   });

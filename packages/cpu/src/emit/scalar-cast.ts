@@ -3,11 +3,11 @@
 import { type ExprType, integerRange, isFloat } from '@onnx-ts/tensor-ir';
 import type { EmitContext } from './context.ts';
 import { wrapFloat64 } from './integer-helpers.ts';
-import { emitExtract, emitSplatShape } from './lane-wise.ts';
-import { emitRoundTo } from './raw-bits.ts';
+import { emitExtract, emitSplat } from './lane-wise.ts';
 import { emitExtend } from './scalar-raw-bits.ts';
 import { Terms } from './terms.ts';
 import { isNarrowFloat, isWide, scalarOf, signOf } from './value-type.ts';
+import { emitCast } from './vector-cast.ts';
 
 /** x → x converted; the rules are those of the vector cast. */
 export function emitCastScalar(c: EmitContext, from: ExprType, to: ExprType, saturate: boolean): void {
@@ -29,14 +29,17 @@ function emitToBool(c: EmitContext, from: ExprType): void {
 
 function emitToFloat(c: EmitContext, from: ExprType, to: ExprType, saturate: boolean): void {
   const { f } = c;
+  if (isNarrowFloat(to)) {
+    // The vector code rounds once.
+    const source = from === 'index' ? 'int32' : from;
+    emitSplat(c, source);
+    emitCast({ ...c, lanes: 2 }, source, to, saturate);
+    return emitExtract(c, 'f32x4', 0);
+  }
   const target = to === 'float64' ? 'f64' : 'f32';
   if (!isFloat(from)) f.op(`${target}.convert_${isWide(from) ? 'i64' : 'i32'}_${signOf(from)}`);
   else if (from === 'float64') f.op('f32.demote_f64');
   else if (to === 'float64') f.op('f64.promote_f32');
-  if (!isNarrowFloat(to)) return;
-  emitSplatShape(c, 'f32x4');
-  emitRoundTo(c, to, saturate);
-  emitExtract(c, 'f32x4', 0);
 }
 
 function emitFloatToInteger(c: EmitContext, from: ExprType, to: ExprType, saturate: boolean): void {

@@ -3,12 +3,13 @@
 import { type ExprType, integerRange, isFloat, isUnsigned } from '@onnx-ts/tensor-ir';
 import type { EmitContext } from './context.ts';
 import { wrapFloat64 } from './integer-helpers.ts';
+import { joinLow } from './halves.ts';
 import { emitLaneWise } from './lane-wise.ts';
 import { emitRoundTo } from './raw-bits.ts';
-import { Terms } from './terms.ts';
+import { Terms, type Term } from './terms.ts';
 import { isNarrowFloat, isWide, narrowBits, scalarOf, signOf, smallRange } from './value-type.ts';
 import { emitFloatCompare } from './vector-float.ts';
-import { emitIntegerCompare, emitNarrowMask, emitWrap } from './vector-integer.ts';
+import { emitIntegerCompare, emitLowWords, emitWrap, upper } from './vector-integer.ts';
 
 /**
  * x → x converted. Float to integer truncates; what does not fit wraps, or is clamped with `saturate` (NaN gives 0).
@@ -52,17 +53,55 @@ function emitFromBool(c: EmitContext, to: ExprType): void {
 }
 
 function emitFloatToFloat(c: EmitContext, from: ExprType, to: ExprType, saturate: boolean): void {
-  if (from === 'float64') c.f.op('f32x4.demote_f64x2_zero');
-  else if (to === 'float64') return c.f.op('f64x2.promote_low_f32x4');
+  if (from === 'float64') {
+    if (isNarrowFloat(to)) emitDemoteToOdd(c);
+    else c.f.op('f32x4.demote_f64x2_zero');
+  } else if (to === 'float64') return c.f.op('f64x2.promote_low_f32x4');
   if (isNarrowFloat(to)) emitRoundTo(c, to, saturate);
+}
+
+/**
+ * float64 → float32 lanes, rounded to odd: towards zero, then the last bit is set where anything was lost. Rounding the
+ * result again, to fewer bits, gives what rounding the float64 once would.
+ */
+function emitDemoteToOdd(c: EmitContext): void {
+  const { f } = c;
+  f.scope(() => {
+    const t = new Terms(c, 'f64x2');
+    const x = t.pop();
+    const near = t.keep(t.op('f32x4.demote_f64x2_zero', x));
+    const back = t.keep(t.op('f64x2.promote_low_f32x4', near));
+    const lowWords = (mask: Term): Term =>
+      t.once(() => {
+        mask();
+        emitLowWords(c);
+      });
+    // A true mask is −1: one step towards zero, in either sign.
+    const towardsZero = t.op('i32x4.add', near, lowWords(t.gt(t.abs(back), t.abs(x))));
+    t.or(towardsZero, t.and(lowWords(t.ne(back, x)), t.bits(1)))();
+  });
 }
 
 function emitIntegerToFloat(c: EmitContext, from: ExprType, to: ExprType, saturate: boolean): void {
   const { f } = c;
   const sign = signOf(from);
   if (isWide(from)) {
-    if (to === 'float64') return emitLaneWise(c, ['i64x2'], 'f64x2', () => f.op(`f64.convert_i64_${sign}`));
-    emitLaneWise(c, ['i64x2'], 'f32x4', () => f.op(`f32.convert_i64_${sign}`));
+    const target = to === 'float32' ? 'f32' : 'f64';
+    emitLaneWise(c, ['i64x2'], target === 'f32' ? 'f32x4' : 'f64x2', () => f.op(`${target}.convert_i64_${sign}`));
+    if (isNarrowFloat(to)) emitDemoteToOdd(c);
+  } else if (isNarrowFloat(to) && narrowBits(from) === undefined) {
+    // Through float64, so that the integer is rounded only once.
+    f.scope(() => {
+      const t = new Terms(c, 'f64x2');
+      const x = t.pop();
+      const halves = c.lanes === 4 ? [x, upper(t, x)] : [x];
+      const results = halves.map((half) => {
+        t.op(`f64x2.convert_low_i32x4_${sign}`, half)();
+        emitDemoteToOdd(c);
+        return t.pop();
+      });
+      joinLow(t, results)();
+    });
   } else {
     if (to === 'float64') return f.op(`f64x2.convert_low_i32x4_${sign}`);
     f.op(narrowBits(from) === undefined ? `f32x4.convert_i32x4_${sign}` : 'f32x4.convert_i32x4_s');
@@ -142,7 +181,7 @@ function emitIntegerToInteger(c: EmitContext, from: ExprType, to: ExprType, satu
       return;
     }
     if (saturate) emitClampWide(c, from, to);
-    emitNarrowMask(c);
+    emitLowWords(c);
     return emitWrap(c, to);
   }
   if (isWide(to)) {

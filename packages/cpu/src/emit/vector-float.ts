@@ -8,7 +8,7 @@ import { emitMathF32, emitPowF32 } from './math-f32.ts';
 import { mathF64, powF64 } from './math-f64.ts';
 import { Terms } from './terms.ts';
 import { unsupported } from './value-type.ts';
-import { emitNarrowMask } from './vector-integer.ts';
+import { emitLowWords } from './vector-integer.ts';
 
 /** What the caller knows of the operands, for shorter code. */
 export interface BinaryFacts {
@@ -94,7 +94,7 @@ function emitExtreme(c: EmitContext, op: 'min' | 'max', shape: 'f32x4' | 'f64x2'
 export function emitFloatCompare(c: EmitContext, op: CompareOp, type: ExprType): void {
   if (type !== 'float64') return c.f.op(`f32x4.${op}`);
   c.f.op(`f64x2.${op}`);
-  emitNarrowMask(c);
+  emitLowWords(c);
 }
 
 export function emitFloatTest(c: EmitContext, op: TestOp, type: ExprType): void {
@@ -105,5 +105,5 @@ export function emitFloatTest(c: EmitContext, op: TestOp, type: ExprType): void 
     if (op === 'isnan') t.ne(x, x)();
     else t.eq(x, t.const(op === 'isposinf' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY))();
   });
-  if (shape === 'f64x2') emitNarrowMask(c);
+  if (shape === 'f64x2') emitLowWords(c);
 }

@@ -214,20 +214,33 @@ function emitShift(c: EmitContext, op: 'shl' | 'shr', type: ExprType): void {
   if (op === 'shl') emitWrap(c, type);
 }
 
-/** Takes value and amount; an amount outside [0, width) gives 0. Narrow results are not wrapped. */
+/**
+ * Takes value and amount. An amount outside [0, width) shifts everything out: what is left is 0, or the sign of a signed
+ * number that is shifted right. Narrow results are not wrapped.
+ */
 export function emitScalarShift(c: EmitContext, op: 'shl' | 'shr', type: ExprType, word: 'i32' | 'i64'): void {
   const { f } = c;
+  const width = widthOf(type);
+  const pushInt = (value: number): void => (word === 'i32' ? f.i32Const(value) : f.i64Const(value));
   f.scope(() => {
     const amount = f.local(word);
-    f.tee(amount);
-    f.op(op === 'shl' ? `${word}.shl` : `${word}.shr_${signOf(type)}`);
-    if (word === 'i32') f.i32Const(0);
-    else f.i64Const(0);
+    const isInside = (): void => {
+      f.get(amount);
+      pushInt(width);
+      f.op(`${word}.lt_u`);
+    };
+    f.set(amount);
+    if (op === 'shr' && !isUnsigned(type)) {
+      f.get(amount);
+      pushInt(width - 1);
+      isInside();
+      f.select();
+      return f.op(`${word}.shr_s`);
+    }
     f.get(amount);
-    const width = type === 'index' ? 32 : bitsOf(type);
-    if (word === 'i32') f.i32Const(width);
-    else f.i64Const(width);
-    f.op(`${word}.lt_u`);
+    f.op(op === 'shl' ? `${word}.shl` : `${word}.shr_u`);
+    pushInt(0);
+    isInside();
     f.select();
   });
 }
@@ -235,15 +248,21 @@ export function emitScalarShift(c: EmitContext, op: 'shl' | 'shr', type: ExprTyp
 /** Shift of every lane by an amount known now; the faster form of `shl` and `shr`. */
 export function emitShiftBy(c: EmitContext, op: 'shl' | 'shr', type: ExprType, amount: number): void {
   const { f } = c;
-  const width = type === 'index' ? 32 : bitsOf(type);
-  if (amount < 0 || amount >= width) {
+  const width = widthOf(type);
+  const isInside = amount >= 0 && amount < width;
+  const keepsSign = op === 'shr' && !isUnsigned(type);
+  if (!isInside && !keepsSign) {
     f.drop();
     return f.lanesConst('i32x4', 0);
   }
-  f.i32Const(amount);
+  f.i32Const(isInside ? amount : width - 1);
   const shape = isWide(type) ? 'i64x2' : 'i32x4';
   f.op(op === 'shl' ? `${shape}.shl` : `${shape}.shr_${signOf(type)}`);
   if (op === 'shl') emitWrap(c, type);
+}
+
+function widthOf(type: ExprType): number {
+  return type === 'index' ? 32 : bitsOf(type);
 }
 
 function emitPower(c: EmitContext, type: ExprType): void {
@@ -286,11 +305,11 @@ export function emitIntegerCompare(c: EmitContext, op: CompareOp, type: ExprType
       t.op(`i64x2.${op}_s`, flip(a), flip(b))();
     });
   }
-  emitNarrowMask(c);
+  emitLowWords(c);
 }
 
-/** Takes a mask of 64-bit lanes, pushes it as two 32-bit lanes. */
-export function emitNarrowMask(c: EmitContext): void {
+/** Takes 64-bit lanes, pushes their low words as two 32-bit lanes: narrows integers and masks. */
+export function emitLowWords(c: EmitContext): void {
   const { f } = c;
   f.scope(() => {
     const mask = f.local('v128');

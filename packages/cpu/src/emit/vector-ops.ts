@@ -10,7 +10,6 @@ import {
   type UnaryOp,
 } from '@onnx-ts/tensor-ir';
 import type { EmitContext } from './context.ts';
-import { emitSplatShape } from './lane-wise.ts';
 import { emitFromRaw, emitToRaw } from './raw-bits.ts';
 import { pushConstant } from './terms.ts';
 import { isWide, scalarOf, shapeOf } from './value-type.ts';
@@ -29,6 +28,7 @@ import {
   emitIntegerUnary,
 } from './vector-integer.ts';
 
+export { emitFirstLane, emitSplat } from './lane-wise.ts';
 export { emitCast } from './vector-cast.ts';
 export type { BinaryFacts } from './vector-float.ts';
 export { emitShiftBy } from './vector-integer.ts';
@@ -68,15 +68,6 @@ export function emitSelect(c: EmitContext, type: ExprType): void {
 export function emitBitcast(c: EmitContext, from: ExprType, to: ExprType): void {
   emitToRaw(c, from);
   emitFromRaw(c, to);
-}
-
-/** Scalar (see `value-type.ts`) → vector. */
-export function emitSplat(c: EmitContext, type: ExprType): void {
-  const { f } = c;
-  if (type === 'bool') {
-    emitSplatShape(c, 'i32x4');
-    f.op('i32x4.neg');
-  } else emitSplatShape(c, shapeOf(type));
 }
 
 /** Pushes a constant in all lanes. Integers must fit their type, floats are rounded to float32 or float64. */

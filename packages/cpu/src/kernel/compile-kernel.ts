@@ -1,6 +1,6 @@
 // Compiles kernels into functions of a module.
 
-import { type Dim, Dim as Dims, type DimBinding, type Kernel, type TensorRef } from '@onnx-ts/tensor-ir';
+import { Dim, type DimBinding, type Kernel, type TensorRef } from '@onnx-ts/tensor-ir';
 import type { HelperFunctions } from '../emit/context.ts';
 import { scheduleKernel } from '../schedule/schedule-kernel.ts';
 import type { ScheduledPhase } from '../schedule/scheduled.ts';
@@ -45,16 +45,23 @@ export interface CompileTarget {
   readonly reportError: FunctionRef;
 }
 
+/** @throws TypeError for kernels that `verifyKernel` would reject, and for element types that cannot be stored */
 export function compileKernel(kernel: Kernel, target: CompileTarget): CompiledKernel {
   const { analysis, phases } = scheduleKernel(kernel);
   const words = new ArgumentWords();
-  const reporter = errorReporter(target.reportError);
   const errorSites: ErrorSite[] = [];
-  let scratchBytes = Dims.constant(0);
+  const context = {
+    analysis,
+    words,
+    errorSites,
+    reporter: errorReporter(target.reportError),
+    helpers: target.helpers,
+  };
+  let scratchBytes = Dim.constant(0);
   const compiled = phases.map((phase) => {
-    const { f, scratchBytes: needed } = emitPhase(phase, { analysis, words, errorSites, reporter, helpers: target.helpers });
-    scratchBytes = scratchBytes.max(needed);
-    return describePhase(phase, target.module.define(f));
+    const written = emitPhase(phase, context);
+    scratchBytes = scratchBytes.max(written.scratchBytes);
+    return describePhase(phase, target.module.define(written.f));
   });
   return { phases: compiled, words: words.words, scratchBytes, errorSites };
 }
@@ -78,7 +85,7 @@ export function errorReporter(reportError: FunctionRef): ErrorReporter {
 function describePhase(phase: ScheduledPhase, ref: FunctionRef): CompiledPhase {
   return {
     function: ref,
-    tiles: phase.parallel.reduce((tiles, axis) => tiles.mul(axis.size), Dims.constant(1)),
+    tiles: phase.parallel.reduce((tiles, axis) => tiles.mul(axis.size), Dim.constant(1)),
     tilePoints: phase.cost.points,
     pointNanoseconds: phase.cost.pointCost,
     barrier: !phase.independent,
@@ -86,7 +93,7 @@ function describePhase(phase: ScheduledPhase, ref: FunctionRef): CompiledPhase {
   };
 }
 
-/** Tiles to hand out at once: enough for about 10 µs, and at least four portions for each thread. */
+/** Tiles to hand out at once: enough for about 10 µs, but at least four portions for each thread. */
 export function grainOf(phase: CompiledPhase, binding: DimBinding, threads: number): number {
   const tiles = phase.tiles.evaluate(binding);
   const tileTime = Math.max(1, phase.tilePoints.evaluate(binding)) * phase.pointNanoseconds;

@@ -1,6 +1,6 @@
 // One phase of a loop program as one WebAssembly function.
 
-import { type IndexAnalysis, type LoopPhase, type TensorRef, Dim, walkStatements } from '@onnx-ts/tensor-ir';
+import { type Dim, type IndexAnalysis, type LoopPhase, type Stage, type TensorRef, walkStatements } from '@onnx-ts/tensor-ir';
 import { type EmitContext, HoistedConstants, type HelperFunctions } from '../emit/context.ts';
 import { kernelParams } from '../runtime/driver.ts';
 import { FunctionBuilder } from '../wasm/function.ts';
@@ -8,6 +8,7 @@ import type { ArgumentWords } from './argument-words.ts';
 import { type ErrorReporter, type ErrorSite, Plan } from './plan.ts';
 import { planBlock, planTiles } from './plan-loops.ts';
 
+/** What the functions of one kernel have in common. */
 export interface PhaseContext {
   readonly analysis: IndexAnalysis;
   readonly words: ArgumentWords;
@@ -23,7 +24,7 @@ export interface EmittedPhase {
 }
 
 /** Writes the function (args, begin, end, scratch) that runs tiles [begin, end) of a phase. */
-export function emitPhase(phase: LoopPhase, context: PhaseContext): EmittedPhase {
+export function emitPhase(phase: LoopPhase & { readonly stage?: Stage }, context: PhaseContext): EmittedPhase {
   const constants = new HoistedConstants(16);
   // The first writing finds out which constants are worth a local.
   const known = context.errorSites.length;
@@ -32,12 +33,17 @@ export function emitPhase(phase: LoopPhase, context: PhaseContext): EmittedPhase
   return write(phase, context, constants, true);
 }
 
-function write(phase: LoopPhase, context: PhaseContext, constants: HoistedConstants, isFinal = false): EmittedPhase {
+function write(
+  phase: LoopPhase & { readonly stage?: Stage },
+  context: PhaseContext,
+  constants: HoistedConstants,
+  isFinal = false,
+): EmittedPhase {
   const written = new Set<TensorRef>();
   walkStatements(phase.body, (statement) => {
     if (statement.kind === 'store') written.add(statement.tensor);
   });
-  const plan = new Plan({ ...context, written });
+  const plan = new Plan({ ...context, stage: phase.stage, written });
   planTiles(plan, phase.parallel, () => planBlock(plan, phase.body));
   const f = new FunctionBuilder(phase.name, kernelParams);
   const { constantLocal } = constants;

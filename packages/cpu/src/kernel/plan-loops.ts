@@ -27,8 +27,10 @@ import { type Binder, Scope, Value } from './scope.ts';
 
 /** Plans statements in the current scope. Storage that they declare ends with them. */
 export function planBlock(plan: Plan, body: readonly Statement[]): void {
-  const scratchUsed = plan.scratchUsed;
+  const { scratchUsed } = plan;
+  const bound = new Map(plan.bound);
   for (const statement of body) planStatement(plan, statement);
+  plan.bound = bound;
   plan.scratchUsed = scratchUsed;
 }
 

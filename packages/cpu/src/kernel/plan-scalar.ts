@@ -201,7 +201,8 @@ function boundedValue(plan: Plan, e: Expr & { kind: 'bounded' }, at: Position | 
   const isSigned = e.negative && !isUnsigned(source.type);
   const site = plan.site();
   const number = plan.options.errorSites.length;
-  plan.options.errorSites.push({ kind: 'index-out-of-range', ...plan.place });
+  const { stage } = plan.options;
+  plan.options.errorSites.push({ kind: 'index-out-of-range', stage: stage?.name ?? '', origin: stage?.origin });
   return new Value(
     'i32',
     (c) => {

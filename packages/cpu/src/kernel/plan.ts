@@ -6,6 +6,7 @@ import {
   Dim,
   type Expr,
   type IndexAnalysis,
+  type Stage,
   substituteAxes,
   type TensorRef,
 } from '@onnx-ts/tensor-ir';
@@ -76,6 +77,8 @@ export interface PlanOptions {
   readonly words: ArgumentWords;
   readonly reporter: ErrorReporter;
   readonly errorSites: ErrorSite[];
+  /** What is computed, for error sites. */
+  readonly stage?: Stage;
   /** Tensors and buffers that the phase writes: what is read from them depends on when. */
   readonly written: ReadonlySet<TensorRef>;
 }
@@ -83,7 +86,9 @@ export interface PlanOptions {
 /** Where a kernel can find out that data is wrong. */
 export interface ErrorSite {
   readonly kind: 'index-out-of-range';
+  /** Name of the stage that found it. */
   readonly stage: string;
+  /** Of that stage: the ONNX node. */
   readonly origin?: unknown;
 }
 
@@ -102,11 +107,8 @@ export class Plan {
   /** Bytes of scratch memory in use at the current point, and the most ever used. */
   scratchUsed = Dim.constant(0);
   scratchBytes = Dim.constant(0);
-  /** What is being computed, for error sites. */
-  place: Pick<ErrorSite, 'stage' | 'origin'> = { stage: '' };
   /** Values of unrolled axes and of axes bound by `let`. */
-  readonly bound = new Map<Axis, Expr>();
-  readonly #addresses = new Map<TensorRef, Value>();
+  bound = new Map<Axis, Expr>();
   readonly #versions = new Map<Binder, number>();
   readonly #binders = new Map<number, ReadonlySet<Binder>>();
   readonly #unsafe = new Map<number, boolean>();
@@ -188,14 +190,7 @@ export class Plan {
     return this.root.find(key) ?? this.root.define(key, this.#word(this.words.dim(dim)));
   }
 
-  /** Gives a tensor an address that is known here, instead of an argument word. */
-  placeTensor(tensor: TensorRef, address: Value): void {
-    this.#addresses.set(tensor, address);
-  }
-
   address(tensor: TensorRef): Value {
-    const placed = this.#addresses.get(tensor);
-    if (placed) return placed;
     const key = `tensor ${tensor.id}`;
     return this.root.find(key) ?? this.root.define(key, this.#word(this.words.tensor(tensor)));
   }

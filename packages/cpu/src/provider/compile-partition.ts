@@ -2,6 +2,7 @@
 
 import { type CompileContext, type GraphNode, type KernelInfo, OnnxTsError, type Partition, type Tensor } from '@onnx-ts/core/provider';
 import {
+  assignLayouts,
   canonicalKernel,
   Dim,
   fuseProgram,
@@ -26,7 +27,7 @@ export async function compilePartition(
   partition: Partition,
   context: CompileContext,
 ): Promise<CpuExecutable> {
-  const { fused, products } = prepareTemplates(fuseProgram(partition.program));
+  const { fused, products } = prepareTemplates(assignLayouts(fuseProgram(partition.program)));
   const module = new ModuleBuilder();
   importLinearMemory(module, provider.shared);
   const target = {

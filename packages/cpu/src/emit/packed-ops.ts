@@ -1,0 +1,96 @@
+// Elements of less than a byte (int4, uint4, int2, uint2, float4e2m1), low bits first: they have no address, so loads and
+// stores take a base address and an element index.
+
+import { bitsOf, type DType } from '@onnx-ts/tensor-ir';
+import type { EmitContext } from './context.ts';
+import { emitLaneWise } from './lane-wise.ts';
+import { emitFromRaw, emitToRaw } from './raw-bits.ts';
+import { emitFromRawScalar, emitToRawScalar } from './scalar-raw-bits.ts';
+import { Terms, type Term } from './terms.ts';
+
+/** base, index → bits of the element. */
+function emitLoadBits(c: EmitContext, dtype: DType): void {
+  const { f } = c;
+  f.scope(() => {
+    const t = new Terms(c, 'f32');
+    const { byte, shift } = place(t, dtype);
+    byte();
+    f.load('i32.load8_u');
+    const bits = t.pop('i32');
+    t.op('i32.and', t.op('i32.shr_u', bits, shift), t.i32(2 ** bitsOf(dtype) - 1))();
+  });
+}
+
+/** Takes base and index from the stack. */
+function place(t: Terms, dtype: DType): { readonly byte: Term; readonly shift: Term } {
+  const bits = bitsOf(dtype);
+  const index = t.pop('i32');
+  const base = t.pop('i32');
+  const perByte = 8 / bits;
+  return {
+    byte: t.op('i32.add', base, t.op('i32.shr_u', index, t.i32(Math.log2(perByte)))),
+    shift: t.keep(t.op('i32.mul', t.op('i32.and', index, t.i32(perByte - 1)), t.i32(bits)), 'i32'),
+  };
+}
+
+/** base, index → the element as a scalar. */
+export function emitLoadPackedScalar(c: EmitContext, dtype: DType): void {
+  emitLoadBits(c, dtype);
+  emitFromRawScalar(c, dtype);
+}
+
+/**
+ * A vector of elements from one index per lane.
+ * @param pushPlace pushes base address and index of a lane's element; called once per lane, in order
+ */
+export function emitLoadPackedLanes(c: EmitContext, dtype: DType, pushPlace: (lane: number) => void): void {
+  emitLaneWise(c, [], 'i32x4', (lane) => {
+    pushPlace(lane);
+    emitLoadBits(c, dtype);
+  });
+  emitFromRaw(c, dtype);
+}
+
+/**
+ * base, index, scalar → nothing. The byte is read, changed and written: its other elements must not be written by
+ * another thread at the same time.
+ */
+export function emitStorePackedScalar(c: EmitContext, dtype: DType): void {
+  emitToRawScalar(c, dtype);
+  emitStoreBits(c, dtype);
+}
+
+/** vector → nothing. One element per lane; see `emitLoadPackedLanes`. */
+export function emitStorePackedLanes(c: EmitContext, dtype: DType, pushPlace: (lane: number) => void): void {
+  const { f, lanes } = c;
+  emitToRaw(c, dtype);
+  f.scope(() => {
+    const vector = f.local('v128');
+    f.set(vector);
+    for (let lane = 0; lane < lanes; lane++) {
+      pushPlace(lane);
+      f.get(vector);
+      f.lane('i32x4.extract_lane', lane);
+      emitStoreBits(c, dtype);
+    }
+  });
+}
+
+/** base, index, bits → nothing. Bits above the element's width are ignored. */
+function emitStoreBits(c: EmitContext, dtype: DType): void {
+  const { f } = c;
+  f.scope(() => {
+    const t = new Terms(c, 'f32');
+    const mask = t.i32(2 ** bitsOf(dtype) - 1);
+    const bits = t.pop('i32');
+    const { byte, shift } = place(t, dtype);
+    const address = t.keep(byte, 'i32');
+    address();
+    address();
+    f.load('i32.load8_u');
+    const before = t.pop('i32');
+    const cleared = t.op('i32.and', before, t.op('i32.xor', t.op('i32.shl', mask, shift), t.i32(-1)));
+    t.op('i32.or', cleared, t.op('i32.shl', t.op('i32.and', bits, mask), shift))();
+    f.store('i32.store8');
+  });
+}

@@ -1,0 +1,153 @@
+// Layout assignment: images that convolutions and pools read and write are stored channels-last, so that a window's channels
+// are contiguous; what lies between them follows. Nobody else notices: indices stay logical.
+
+import { type Axis, elementAt, type Expr, rewrite } from './expr.ts';
+import type { FusedProgram } from './fuse.ts';
+import type { Kernel } from './kernel.ts';
+import { axesFor, bodiesOf, type MapStage, type ReduceStage, type Stage } from './stage.ts';
+import { axesIn, type Load, loadsOf } from './structure.ts';
+import { rebuildStage } from './substitute-stages.ts';
+import { newTensorRef, type TensorRef } from './tensor-ref.ts';
+
+/** Batch, then space, then channels. */
+function channelsLast(rank: number): readonly number[] {
+  return [0, ...Array.from({ length: rank - 2 }, (_, at) => at + 2), 1];
+}
+
+/** Sets `order` of intermediate tensors in place; adds kernels that reorder weights once, at load. */
+export function assignLayouts(fused: FusedProgram): FusedProgram {
+  const aliased = new Set<TensorRef>([...fused.aliases.keys(), ...fused.aliases.values()]);
+  const free = new Set(fused.locals.filter((tensor) => !aliased.has(tensor) && !tensor.isConstant));
+  const isLast = new Set<TensorRef>();
+  const give = (tensor: TensorRef): void => {
+    if (!free.has(tensor) || tensor.shape.length < 3) return;
+    tensor.order = channelsLast(tensor.shape.length);
+    isLast.add(tensor);
+  };
+  for (const kernel of fused.kernels) {
+    const image = windowedImage(kernel);
+    if (!image) continue;
+    give(image);
+    for (const { tensor } of kernel.outputs) if (tensor.shape.length === image.shape.length) give(tensor);
+  }
+  if (isLast.size === 0) return fused;
+  for (const kernel of fused.kernels) {
+    if (kernel.class !== 'pointwise') continue;
+    const [{ tensor }] = kernel.outputs;
+    const follows = kernel.params.some((param) => isLast.has(param) && readsAlike(kernel.stages[0], param, tensor));
+    if (follows) give(tensor);
+  }
+  return reorderWeights(fused, isLast);
+}
+
+/** The tensor that a kernel's windows slide over: all its axes but the first two mix result and window positions. */
+function windowedImage(kernel: Kernel): TensorRef | undefined {
+  const [head] = kernel.stages;
+  if (kernel.class !== 'contraction' || head.kind !== 'reduce') return undefined;
+  for (const load of loadsOf(head.body)) {
+    if (load.source.kind !== 'tensor' || load.source.isConstant) continue;
+    if (load.index.length >= 3 && load.index.every((e, at) => mixes(e, head) === at >= 2)) return load.source;
+  }
+  return undefined;
+}
+
+function mixes(index: Expr, stage: ReduceStage): boolean {
+  const axes = axesIn([index]);
+  return stage.axes.some((axis) => axes.has(axis)) && stage.over.some((axis) => axes.has(axis));
+}
+
+/** True when the reading stage moves through the tensor as through its result, one to one or shifted. */
+function readsAlike(stage: Stage, source: TensorRef, result: TensorRef): boolean {
+  if (source.shape.length !== result.shape.length) return false;
+  return bodiesOf(stage).some(({ axes, body }) =>
+    loadsOf(body).some((load) => load.source === source && load.index.every((e, at) => follows(e, axes[at]))),
+  );
+}
+
+function follows(index: Expr, axis: Axis | undefined): boolean {
+  const axes = axesIn([index]);
+  return axes.size === 0 || (axis !== undefined && axes.has(axis));
+}
+
+/**
+ * Weights of a window that works channel by channel (depthwise convolution): their channels become the fastest axis too.
+ */
+function reorderWeights(fused: FusedProgram, isLast: ReadonlySet<TensorRef>): FusedProgram {
+  const kernels: Kernel[] = [];
+  const locals = [...fused.locals];
+  for (const kernel of fused.kernels) {
+    const swap = channelwiseWeight(kernel, isLast);
+    const [head, ...rest] = kernel.stages;
+    if (!swap || head.kind !== 'reduce') {
+      kernels.push(kernel);
+      continue;
+    }
+    const ordered = orderedCopy(swap, kernel);
+    kernels.push(ordered);
+    const { tensor } = ordered.outputs[0];
+    locals.push(tensor);
+    const newHead = replaceSource(head, swap, tensor);
+    const others = rest.map((stage) =>
+      rebuildStage(stage, (source) => (source === head ? { source: newHead } : undefined)),
+    );
+    const stages = [newHead, ...others];
+    kernels.push({
+      ...kernel,
+      params: kernel.params.map((param) => (param === swap ? tensor : param)),
+      stages,
+      outputs: kernel.outputs.map((output) => ({ ...output, stage: stages[kernel.stages.indexOf(output.stage)] })),
+    });
+  }
+  return { ...fused, kernels, locals };
+}
+
+function channelwiseWeight(kernel: Kernel, isLast: ReadonlySet<TensorRef>): TensorRef | undefined {
+  const [head] = kernel.stages;
+  if (kernel.class !== 'contraction' || head.kind !== 'reduce' || !isLast.has(kernel.outputs[0].tensor)) return undefined;
+  const loads = loadsOf(head.body);
+  const image = loads.find((load) => load.source.kind === 'tensor' && isLast.has(load.source));
+  const weight = loads.find((load) => load.source.kind === 'tensor' && load.source.isConstant);
+  if (!image || !weight || weight.source.kind !== 'tensor' || weight.index.length < 2) return undefined;
+  if (kernel.stages.slice(1).some((stage) => readsTensor(stage, weight.source as TensorRef))) return undefined;
+  const [channel] = weight.index;
+  const isChannel = channel.kind === 'axis' && channel.axis === head.axes[1];
+  return isChannel && usesAxis(image, head.axes[1]) ? weight.source : undefined;
+}
+
+function readsTensor(stage: Stage, tensor: TensorRef): boolean {
+  return bodiesOf(stage).some(({ body }) => loadsOf(body).some((load) => load.source === tensor));
+}
+
+function usesAxis(load: Load, axis: Axis): boolean {
+  return axesIn(load.index).has(axis);
+}
+
+function orderedCopy(weight: TensorRef, kernel: Kernel): Kernel {
+  const axes = axesFor(weight.shape);
+  const stage: MapStage = {
+    kind: 'map',
+    id: -1,
+    name: `${weight.name}.channels-last`,
+    dtype: weight.dtype,
+    shape: weight.shape,
+    axes,
+    body: elementAt(weight, axes),
+    ...(kernel.stages[0].origin !== undefined && { origin: kernel.stages[0].origin }),
+  };
+  const order = [...weight.shape.map((_, at) => at).slice(1), 0];
+  const tensor = newTensorRef(stage.name, weight.dtype, weight.shape, { isConstant: true, order });
+  return {
+    name: stage.name,
+    class: 'pointwise',
+    params: [weight],
+    stages: [stage],
+    outputs: [{ stage, tensor }],
+    origins: kernel.origins.slice(0, 1),
+    rowRank: 0,
+  };
+}
+
+function replaceSource(stage: ReduceStage, from: TensorRef, to: TensorRef): ReduceStage {
+  const body = rewrite(stage.body, (e) => (e.kind === 'load' && e.source === from ? { ...e, source: to } : undefined));
+  return { ...stage, body };
+}
