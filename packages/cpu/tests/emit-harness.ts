@@ -2,6 +2,7 @@
 
 import { bitsOf, type DType, decodeFloat, encodeFloat, integerRange, isFloat, isSmallFloat, isUnsigned } from '@onnx-ts/tensor-ir';
 import type { ScalarValue } from '../../tensor-ir/src/scalar-ops.ts';
+import { expect } from 'vitest';
 import { type EmitContext, HelperFunctions, HoistedConstants } from '../src/emit/context.ts';
 import {
   elementBytes,
@@ -12,7 +13,9 @@ import {
   emitStoreScalar,
   emitStoreVector,
 } from '../src/emit/memory-ops.ts';
-import type { Lanes } from '../src/emit/value-type.ts';
+import { emitCastScalar } from '../src/emit/scalar-ops.ts';
+import { isWide, type Lanes } from '../src/emit/value-type.ts';
+import { emitCast } from '../src/emit/vector-ops.ts';
 import { FunctionBuilder, type Local } from '../src/wasm/function.ts';
 import { ModuleBuilder } from '../src/wasm/module.ts';
 
@@ -209,6 +212,63 @@ export function randomValues(dtype: DType, count: number, random: () => number):
   if (!isFloat(dtype)) return anywhere;
   // Bit patterns are mostly extreme: half of the values are moderate instead.
   return toValues(dtype, toElements(dtype, anywhere.map((value, i) => (i % 2 ? value : (random() - 0.5) * 2 ** (random() * 12)))));
+}
+
+/** Seed of all random values, printed with failures. */
+export const seed = 20240611;
+
+/** One operation: code for vectors and for scalars, and what it should compute. */
+export interface Case {
+  readonly inputs: readonly DType[];
+  readonly output: DType;
+  readonly vector: (c: EmitContext) => void;
+  readonly scalar: (c: EmitContext) => void;
+  readonly reference: (...operands: never[]) => ScalarValue;
+}
+
+/** Runs a case with every number of lanes and as scalar code, and compares with the reference. */
+export function check(test: Case, columns: readonly (readonly ScalarValue[])[]): void {
+  const data = columns.map((column, i) => toElements(test.inputs[i], column));
+  const operands = data.map((column, i) => toValues(test.inputs[i], column));
+  const expected = toElements(
+    test.output,
+    operands[0].map((_, at) => (test.reference as (...args: ScalarValue[]) => ScalarValue)(...operands.map((x) => x[at]))),
+  );
+  const lanes = new Set(test.inputs.some(isWide) || isWide(test.output) ? [2, 1] : [4, 2, 1]) as Set<Lanes | 1>;
+  for (const count of lanes) {
+    const isScalar = count === 1;
+    const kernel = {
+      inputs: test.inputs.map(storageOf),
+      output: storageOf(test.output),
+      emit: (c: EmitContext) => {
+        withPackedTypes(c, test, isScalar);
+      },
+    };
+    const actual = apply(kernel, compile(kernel, count), data);
+    compareElements(test.output, actual, expected, (at) => `lanes ${count}: ${operands.map((x) => x[at])}`);
+  }
+}
+
+/** Packed integers are stored as bytes: the operands become their type after the load. */
+function withPackedTypes(c: EmitContext, test: Case, isScalar: boolean): void {
+  const cast = isScalar ? emitCastScalar : emitCast;
+  const last = test.inputs.length - 1;
+  if (test.inputs.some((type) => storageOf(type) !== type)) {
+    const held = test.inputs.map(() => c.f.local(isScalar ? 'i32' : 'v128'));
+    for (let i = last; i >= 0; i--) {
+      cast(c, storageOf(test.inputs[i]), test.inputs[i], false);
+      c.f.set(held[i]);
+    }
+    for (const local of held) c.f.get(local);
+  }
+  (isScalar ? test.scalar : test.vector)(c);
+  cast(c, test.output, storageOf(test.output), false);
+}
+
+function compareElements(type: DType, actual: Elements, expected: Elements, describeAt: (at: number) => string): void {
+  const [got, want] = [toValues(type, actual), toValues(type, expected)];
+  const wrong = got.findIndex((value, at) => !Object.is(value, want[at]));
+  if (wrong >= 0) expect.fail(`${describeAt(wrong)} gives ${got[wrong]}, not ${want[wrong]} (seed ${seed})`);
 }
 
 /** A generator of reproducible random numbers in [0, 1) (mulberry32). */

@@ -24,7 +24,7 @@ interface BenchOptions {
   readonly threads?: number;
   readonly warmup: number;
   readonly seconds: number;
-  readonly against: string;
+  readonly against?: string;
   readonly check?: boolean;
   readonly seed: number;
   readonly json?: string;
@@ -61,7 +61,7 @@ export function addBenchCommand(program: Command, finish: (code: number) => void
     .option('--check', 'compare the outputs with the summaries in --inputs; a difference is a failure')
     .option('--warmup <n>', 'runs before the measured ones', wholeNumber('--warmup', 0), 5)
     .option('--seconds <s>', 'time of measured runs for each runtime', seconds('--seconds'), 3)
-    .option('--against <runtimes>', 'also measure onnxruntime-web, onnxruntime-node (comma-separated)', '')
+    .option('--against <runtimes>', 'also measure onnxruntime-web, onnxruntime-node (comma-separated)')
     .option('--seed <n>', 'seed of random inputs', wholeNumber('--seed', 0), 0)
     .option('--json <file>', 'write the figures as JSON')
     .addHelpText('after', `${details}\n${inputHelp}`)
@@ -73,7 +73,7 @@ export function addBenchCommand(program: Command, finish: (code: number) => void
 /** @returns whether all checks passed */
 async function runBench(path: string, options: BenchOptions): Promise<boolean> {
   const providers = parseProviders(options.provider);
-  const peers = listOf(options.against).map(findPeer);
+  const peers = listOf(options.against ?? '').map(findPeer);
   const dims = parseDimSizes(options.dim);
   const threads = options.threads ?? availableParallelism();
   if (options.inputs === undefined && (options.check || options.case !== undefined)) {

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { freeInputs, readModelFile } from '../model/model-file.ts';
 import { openSession } from '../model/open-session.ts';
 import { parseDimSizes, wholeNumber, withDims, withInputs, withProviders } from '../options.ts';
+import { parseProviders } from '../providers.ts';
 import { feedsFromOptions, inputHelp } from '../tensors/input-options.ts';
 import { jsonOfValue } from '../tensors/json.ts';
 import { writeNpy } from '../tensors/npy.ts';
@@ -41,6 +42,7 @@ export function addRunCommand(program: Command): void {
 }
 
 async function runModel(path: string, options: RunOptions): Promise<void> {
+  parseProviders(options.provider);
   const dims = parseDimSizes(options.dim);
   const assumed = new Set<string>();
   const feeds = feedsFromOptions(options.input ?? [], freeInputs(readModelFile(path)), {

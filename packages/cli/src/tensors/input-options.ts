@@ -17,7 +17,7 @@ import { randomHelp, randomTensor, seedOf } from './random.ts';
 export const inputHelp = `
 Sources of inputs:
 ${[
-  '.npy: a NumPy array (format versions 1 to 3, either memory order) of the input’s type; types that NumPy lacks are\nconverted from float32 or 8-bit integers.',
+  ".npy: a NumPy array (format versions 1 to 3, either memory order) of the input's type; types that NumPy lacks are\nconverted from float32 or 8-bit integers.",
   '.pb: a TensorProto, SequenceProto, OptionalProto or MapProto, as the model declares the input.',
   jsonHelp,
   pngHelp,

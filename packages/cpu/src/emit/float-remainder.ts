@@ -61,9 +61,10 @@ function powerOfTwo(t: Terms, exponent: Term): Term {
   return t.op('f64.reinterpret_i64', t.op('i64.shl', t.op('i64.add', exponent, t.i64(1023)), t.i64(52)));
 }
 
-/** Splits a positive finite number into its integer mantissa and its biased exponent (1 for denormals). */
+/** Splits a positive finite number into a mantissa in [2^52, 2^53) and the biased exponent, below 1 for denormals. */
 function unpack(c: EmitContext, value: Term, mantissa: Local, exponent: Local): void {
   const { f } = c;
+  const t = new Terms(c, 'f64');
   value();
   f.op('i64.reinterpret_f64');
   f.tee(mantissa);
@@ -73,15 +74,14 @@ function unpack(c: EmitContext, value: Term, mantissa: Local, exponent: Local): 
   f.op('i64.eqz');
   f.if(
     () => {
-      f.i64Const(1);
+      const shift = t.keep(t.op('i64.sub', t.op('i64.clz', t.read(mantissa)), t.i64(11)), 'i64');
+      t.op('i64.shl', t.read(mantissa), shift)();
+      f.set(mantissa);
+      t.op('i64.sub', t.i64(1), shift)();
       f.set(exponent);
     },
     () => {
-      f.get(mantissa);
-      f.i64Const((1n << 52n) - 1n);
-      f.op('i64.and');
-      f.i64Const(1n << 52n);
-      f.op('i64.or');
+      t.op('i64.or', t.op('i64.and', t.read(mantissa), t.i64((1n << 52n) - 1n)), t.i64(1n << 52n))();
       f.set(mantissa);
     },
   );

@@ -204,6 +204,45 @@ export const wrapFloat64: HelperDefinition = {
   },
 };
 
+/**
+ * 64-bit integer → float64, rounded to odd: of more than 53 bits, the lost ones are gathered in the last. Rounding the
+ * result again, to fewer bits, gives what rounding the integer once would.
+ */
+function oddConversion(sign: Sign): HelperDefinition {
+  return {
+    name: `f64.convert_odd_i64_${sign}`,
+    params: { x: 'i64' },
+    result: 'f64',
+    body: (c, [x]) => {
+      const { f } = c;
+      const lost = 2047n;
+      // In [−2^53, 2^53] nothing is lost.
+      f.get(x);
+      f.i64Const(sign === 's' ? 1n << 53n : 0n);
+      f.op('i64.add');
+      f.i64Const(sign === 's' ? 1n << 54n : 1n << 53n);
+      f.op('i64.gt_u');
+      f.if(() => {
+        f.get(x);
+        f.i64Const(~lost);
+        f.op('i64.and');
+        f.get(x);
+        f.i64Const(lost);
+        f.op('i64.and');
+        f.i64Const(0);
+        f.op('i64.ne');
+        f.op('i64.extend_i32_u');
+        f.i64Const(11);
+        f.op('i64.shl');
+        f.op('i64.or');
+        f.set(x);
+      });
+      f.get(x);
+      f.op(`f64.convert_i64_${sign}`);
+    },
+  };
+}
+
 function emitInt(c: EmitContext, word: Word, value: number): void {
   if (word === 'i32') c.f.i32Const(value);
   else c.f.i64Const(value);
@@ -223,3 +262,4 @@ export const quotients = perWord(division);
 export const remainders = perWord((word, sign) => remainder(word, sign, false));
 export const modulos = perWord((word, sign) => remainder(word, sign, true));
 export const integerPowers = { s: integerPower('s'), u: integerPower('u') } as const;
+export const oddConversions = { s: oddConversion('s'), u: oddConversion('u') } as const;

@@ -5,7 +5,6 @@ import {
   type BinaryOp,
   type CompareOp,
   type ExprType,
-  isFloat,
   isUnsigned,
   type TestOp,
   type UnaryOp,
@@ -16,7 +15,7 @@ import { integerPowers, modulos, quotients, remainders } from './integer-helpers
 import { emitExtract, emitSplatShape } from './lane-wise.ts';
 import { emitExtend, emitFromRawScalar, emitToRawScalar } from './scalar-raw-bits.ts';
 import { Terms } from './terms.ts';
-import { narrowBits, scalarOf, shapeOf, signOf, unsupported } from './value-type.ts';
+import { isNarrowFloat, narrowBits, scalarOf, shapeOf, signOf, unsupported } from './value-type.ts';
 import { emitFloatBinary, emitFloatUnary } from './vector-float.ts';
 import { emitScalarShift } from './vector-integer.ts';
 
@@ -257,18 +256,18 @@ export function emitSelectScalar(c: EmitContext): void {
 export function emitBitcastScalar(c: EmitContext, from: ExprType, to: ExprType): void {
   const { f } = c;
   emitToRawScalar(c, from);
-  const [source, target] = [isNarrow(from) ? 'i32' : scalarOf(from), isNarrow(to) ? 'i32' : scalarOf(to)];
+  const [source, target] = [isNarrowFloat(from) ? 'i32' : scalarOf(from), isNarrowFloat(to) ? 'i32' : scalarOf(to)];
   if (source === 'f32' && target === 'i32') f.op('i32.reinterpret_f32');
   else if (source === 'i32' && target === 'f32') f.op('f32.reinterpret_i32');
   else if (source === 'f64' && target === 'i64') f.op('i64.reinterpret_f64');
   else if (source === 'i64' && target === 'f64') f.op('f64.reinterpret_i64');
-  if (isFloat(to)) emitFromRawScalar(c, to);
-  else if (to === 'bool') emitFromRawScalar(c, to);
-  else emitExtend(c, to);
-}
-
-function isNarrow(type: ExprType): boolean {
-  return type !== 'float32' && type !== 'float64' && isFloat(type);
+  if (!isNarrowFloat(to) && to !== 'bool') return emitExtend(c, to);
+  const bits = narrowBits(from);
+  if (bits !== undefined) {
+    f.i32Const(2 ** bits - 1);
+    f.op('i32.and');
+  }
+  emitFromRawScalar(c, to);
 }
 
 /** Pushes a constant. Integers must fit their type. */

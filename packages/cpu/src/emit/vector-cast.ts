@@ -2,7 +2,7 @@
 
 import { type ExprType, integerRange, isFloat, isUnsigned } from '@onnx-ts/tensor-ir';
 import type { EmitContext } from './context.ts';
-import { wrapFloat64 } from './integer-helpers.ts';
+import { oddConversions, wrapFloat64 } from './integer-helpers.ts';
 import { joinLow } from './halves.ts';
 import { emitLaneWise } from './lane-wise.ts';
 import { emitRoundTo } from './raw-bits.ts';
@@ -86,9 +86,11 @@ function emitIntegerToFloat(c: EmitContext, from: ExprType, to: ExprType, satura
   const { f } = c;
   const sign = signOf(from);
   if (isWide(from)) {
-    const target = to === 'float32' ? 'f32' : 'f64';
-    emitLaneWise(c, ['i64x2'], target === 'f32' ? 'f32x4' : 'f64x2', () => f.op(`${target}.convert_i64_${sign}`));
-    if (isNarrowFloat(to)) emitDemoteToOdd(c);
+    if (isNarrowFloat(to)) {
+      emitLaneWise(c, ['i64x2'], 'f64x2', () => c.helpers.call(f, oddConversions[sign]));
+      emitDemoteToOdd(c);
+    } else if (to === 'float64') emitLaneWise(c, ['i64x2'], 'f64x2', () => f.op(`f64.convert_i64_${sign}`));
+    else emitLaneWise(c, ['i64x2'], 'f32x4', () => f.op(`f32.convert_i64_${sign}`));
   } else if (isNarrowFloat(to) && narrowBits(from) === undefined) {
     // Through float64, so that the integer is rounded only once.
     f.scope(() => {

@@ -8,30 +8,26 @@ import {
   unaryFunction,
 } from '../../../tensor-ir/src/scalar-ops.ts';
 import {
-  apply,
+  type Case,
+  check,
   compile,
-  type Elements,
   interestingValues,
   randomFrom,
   randomValues,
-  storageOf,
-  toElements,
-  toValues,
+  seed,
 } from '../../tests/emit-harness.ts';
 import type { EmitContext } from './context.ts';
 import {
   emitBinaryScalar,
-  emitCastScalar,
   emitCompareScalar,
   emitConstScalar,
   emitSelectScalar,
   emitTestScalar,
   emitUnaryScalar,
 } from './scalar-ops.ts';
-import { isWide, type Lanes } from './value-type.ts';
+import { isWide } from './value-type.ts';
 import {
   emitBinary,
-  emitCast,
   emitCompare,
   emitConst,
   emitSelect,
@@ -40,64 +36,10 @@ import {
   emitUnary,
 } from './vector-ops.ts';
 
-const seed = 20240611;
 const floats: readonly DType[] = ['float32', 'float64', 'float16', 'bfloat16', 'float8e4m3fn', 'float8e5m2'];
 const integers: readonly DType[] = [
   'int32', 'uint32', 'int64', 'uint64', 'int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4', 'int2', 'uint2',
 ];
-
-interface Case {
-  readonly inputs: readonly DType[];
-  readonly output: DType;
-  readonly vector: (c: EmitContext) => void;
-  readonly scalar: (c: EmitContext) => void;
-  readonly reference: (...operands: never[]) => ScalarValue;
-}
-
-/** Runs a case with every number of lanes and as scalar code, and compares with the reference. */
-function check(test: Case, columns: readonly (readonly ScalarValue[])[]): void {
-  const data = columns.map((column, i) => toElements(test.inputs[i], column));
-  const operands = data.map((column, i) => toValues(test.inputs[i], column));
-  const expected = toElements(
-    test.output,
-    operands[0].map((_, at) => (test.reference as (...args: ScalarValue[]) => ScalarValue)(...operands.map((x) => x[at]))),
-  );
-  const lanes = new Set(test.inputs.some(isWide) || isWide(test.output) ? [2, 1] : [4, 2, 1]) as Set<Lanes | 1>;
-  for (const count of lanes) {
-    const isScalar = count === 1;
-    const kernel = {
-      inputs: test.inputs.map(storageOf),
-      output: storageOf(test.output),
-      emit: (c: EmitContext) => {
-        withPackedTypes(c, test, isScalar);
-      },
-    };
-    const actual = apply(kernel, compile(kernel, count), data);
-    compareElements(test.output, actual, expected, (at) => `lanes ${count}: ${operands.map((x) => x[at])}`);
-  }
-}
-
-/** Packed integers are stored as bytes: the operands become their type after the load. */
-function withPackedTypes(c: EmitContext, test: Case, isScalar: boolean): void {
-  const cast = isScalar ? emitCastScalar : emitCast;
-  const last = test.inputs.length - 1;
-  if (test.inputs.some((type) => storageOf(type) !== type)) {
-    const held = test.inputs.map(() => c.f.local(isScalar ? 'i32' : 'v128'));
-    for (let i = last; i >= 0; i--) {
-      cast(c, storageOf(test.inputs[i]), test.inputs[i], false);
-      c.f.set(held[i]);
-    }
-    for (const local of held) c.f.get(local);
-  }
-  (isScalar ? test.scalar : test.vector)(c);
-  cast(c, test.output, storageOf(test.output), false);
-}
-
-function compareElements(type: DType, actual: Elements, expected: Elements, describeAt: (at: number) => string): void {
-  const [got, want] = [toValues(type, actual), toValues(type, expected)];
-  const wrong = got.findIndex((value, at) => !Object.is(value, want[at]));
-  if (wrong >= 0) expect.fail(`${describeAt(wrong)} gives ${got[wrong]}, not ${want[wrong]} (seed ${seed})`);
-}
 
 function pairs(type: DType, random: () => number): [ScalarValue[], ScalarValue[]] {
   const values = interestingValues(type);
@@ -110,6 +52,8 @@ function pairs(type: DType, random: () => number): [ScalarValue[], ScalarValue[]
 }
 
 const unsigned = (value: ScalarValue): ScalarValue => (value === 0 ? 0 : value);
+
+const wrapInt2 = (x: number): number => (x << 30) >> 30;
 
 describe('unary operations', () => {
   const exact: readonly UnaryOp[] = ['neg', 'abs', 'sign', 'floor', 'ceil', 'round', 'trunc', 'sqrt'];
@@ -137,7 +81,8 @@ describe('unary operations', () => {
           output: type,
           vector: (c) => emitUnary(c, op, type),
           scalar: (c) => emitUnaryScalar(c, op, type),
-          reference: unaryFunction(op, type),
+          // Two set bits are more than an int2 can hold.
+          reference: type === 'int2' ? (x: never) => wrapInt2(unaryFunction(op, type)(x) as number) : unaryFunction(op, type),
         },
         [values],
       );

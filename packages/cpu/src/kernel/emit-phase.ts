@@ -1,12 +1,13 @@
 // One phase of a loop program as one WebAssembly function.
 
 import { type Dim, type IndexAnalysis, type LoopPhase, type Stage, type TensorRef, walkStatements } from '@onnx-ts/tensor-ir';
-import { type EmitContext, HoistedConstants, type HelperFunctions } from '../emit/context.ts';
+import { HoistedConstants, type HelperFunctions } from '../emit/context.ts';
 import { kernelParams } from '../runtime/driver.ts';
 import { FunctionBuilder } from '../wasm/function.ts';
 import type { ArgumentWords } from './argument-words.ts';
 import { type ErrorReporter, type ErrorSite, Plan } from './plan.ts';
 import { planBlock, planTiles } from './plan-loops.ts';
+import { UseTracker, type WriteContext } from './scope.ts';
 
 /** What the functions of one kernel have in common. */
 export interface PhaseContext {
@@ -25,30 +26,22 @@ export interface EmittedPhase {
 
 /** Writes the function (args, begin, end, scratch) that runs tiles [begin, end) of a phase. */
 export function emitPhase(phase: LoopPhase & { readonly stage?: Stage }, context: PhaseContext): EmittedPhase {
-  const constants = new HoistedConstants(16);
-  // The first writing finds out which constants are worth a local.
-  const known = context.errorSites.length;
-  write(phase, context, constants);
-  context.errorSites.length = known;
-  return write(phase, context, constants, true);
-}
-
-function write(
-  phase: LoopPhase & { readonly stage?: Stage },
-  context: PhaseContext,
-  constants: HoistedConstants,
-  isFinal = false,
-): EmittedPhase {
   const written = new Set<TensorRef>();
   walkStatements(phase.body, (statement) => {
     if (statement.kind === 'store') written.add(statement.tensor);
   });
   const plan = new Plan({ ...context, stage: phase.stage, written });
   planTiles(plan, phase.parallel, () => planBlock(plan, phase.body));
+  // The draft also finds out which constants are worth a local.
+  const constants = new HoistedConstants(16);
+  const draft = new FunctionBuilder(phase.name, kernelParams);
+  plan.root.emit(contextFor(draft, context, constants, true));
   const f = new FunctionBuilder(phase.name, kernelParams);
-  const { constantLocal } = constants;
-  const c: EmitContext = { f, lanes: 4, helpers: context.helpers, constantLocal };
-  if (isFinal) constants.emit(f);
-  plan.root.emit(c);
+  constants.emit(f);
+  plan.root.emit(contextFor(f, context, constants, false));
   return { f, scratchBytes: plan.scratchBytes };
+}
+
+function contextFor(f: FunctionBuilder, { helpers }: PhaseContext, constants: HoistedConstants, isDraft: boolean): WriteContext {
+  return { f, lanes: 4, helpers, constantLocal: constants.constantLocal, uses: new UseTracker(isDraft) };
 }

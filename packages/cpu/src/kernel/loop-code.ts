@@ -1,9 +1,8 @@
 // Instructions of loops whose parts have been planned.
 
-import type { EmitContext } from '../emit/context.ts';
-import type { FunctionBuilder, Local } from '../wasm/function.ts';
+import type { Local } from '../wasm/function.ts';
 import type { Induction } from './plan.ts';
-import type { Scope, Value } from './scope.ts';
+import type { Scope, Value, WriteContext } from './scope.ts';
 
 /** A loop over begin ≤ counter < end. */
 export interface PlannedLoop {
@@ -23,7 +22,7 @@ export interface VectorVariant {
   readonly partial: boolean;
 }
 
-export function emitLoop(c: EmitContext, loop: PlannedLoop, body: Scope): void {
+export function emitLoop(c: WriteContext, loop: PlannedLoop, body: Scope): void {
   emitAround(c, loop, (remaining) => {
     const advance = prepareAdvance(c, loop, 1);
     c.f.loop((again) => {
@@ -39,7 +38,7 @@ export function emitLoop(c: EmitContext, loop: PlannedLoop, body: Scope): void {
 }
 
 /** One loop per variant: each takes what is left in steps of its own width. */
-export function emitVectorLoops(c: EmitContext, loop: PlannedLoop, variants: readonly VectorVariant[]): void {
+export function emitVectorLoops(c: WriteContext, loop: PlannedLoop, variants: readonly VectorVariant[]): void {
   const { f } = c;
   emitAround(c, loop, (remaining) => {
     for (const { body, copies, partial } of variants) {
@@ -67,7 +66,7 @@ export function emitVectorLoops(c: EmitContext, loop: PlannedLoop, variants: rea
   });
 }
 
-function emitAround(c: EmitContext, loop: PlannedLoop, loops: (remaining: Local) => void): void {
+function emitAround(c: WriteContext, loop: PlannedLoop, loops: (remaining: Local) => void): void {
   const { f } = c;
   f.scope(() => {
     const remaining = f.local('i32', 'remaining');
@@ -95,10 +94,11 @@ function emitAround(c: EmitContext, loop: PlannedLoop, loops: (remaining: Local)
 }
 
 /** Code that moves all inductions by some iterations. */
-function prepareAdvance({ f }: EmitContext, loop: PlannedLoop, iterations: number): () => void {
+function prepareAdvance(c: WriteContext, loop: PlannedLoop, iterations: number): () => void {
+  const { f } = c;
   const moves = [...loop.frame.loop.inductions.values()].map((induction) => ({
     induction,
-    step: induction.stepConstant === undefined ? scaled(f, induction.step, iterations) : undefined,
+    step: induction.stepConstant === undefined ? scaled(c, induction.step, iterations) : undefined,
   }));
   return () => {
     for (const { induction, step } of moves) {
@@ -112,9 +112,10 @@ function prepareAdvance({ f }: EmitContext, loop: PlannedLoop, iterations: numbe
   };
 }
 
-function scaled(f: FunctionBuilder, step: Value, times: number): Local {
+function scaled(c: WriteContext, step: Value, times: number): Local {
+  const { f } = c;
   const local = f.local('i32', 'step');
-  step.push({ f } as EmitContext);
+  step.push(c);
   if (times > 1) {
     f.i32Const(Math.log2(times));
     f.op('i32.shl');
@@ -125,7 +126,7 @@ function scaled(f: FunctionBuilder, step: Value, times: number): Local {
 
 /** The loop over tiles [begin, end), parameters 1 and 2 of the function, with a counter for each parallel axis. */
 export function emitTiles(
-  c: EmitContext,
+  c: WriteContext,
   counters: readonly Local[],
   sizes: readonly Value[],
   before: Scope,
@@ -155,7 +156,7 @@ export function emitTiles(
   });
 }
 
-function emitDecode(c: EmitContext, rest: Local, counters: readonly Local[], sizes: readonly Value[]): void {
+function emitDecode(c: WriteContext, rest: Local, counters: readonly Local[], sizes: readonly Value[]): void {
   const { f } = c;
   for (let axis = counters.length - 1; axis > 0; axis--) {
     f.get(rest);
@@ -172,7 +173,7 @@ function emitDecode(c: EmitContext, rest: Local, counters: readonly Local[], siz
   f.set(counters[0]);
 }
 
-function emitCountUp(c: EmitContext, counters: readonly Local[], sizes: readonly Value[], axis: number): void {
+function emitCountUp(c: WriteContext, counters: readonly Local[], sizes: readonly Value[], axis: number): void {
   if (axis < 0) return;
   const { f } = c;
   f.get(counters[axis]);

@@ -325,7 +325,7 @@ export function planTiles(plan: Plan, axes: readonly Axis[], body: () => void): 
   const before = new Scope('before', plan.scope, true);
   const tile = new Scope('body', before);
   const sizes = axes.map((axis) => plan.dim(axis.size));
-  const locals: Local[] = [];
+  let locals: Local[] = [];
   for (const tensor of plan.options.written) tile.binders.add(tensor);
   for (const [at, axis] of axes.entries()) {
     tile.binders.add(axis);
@@ -335,7 +335,7 @@ export function planTiles(plan: Plan, axes: readonly Axis[], body: () => void): 
   plan.within(tile, body);
   plan.frames.length -= axes.length;
   plan.scope.step((c) => {
-    locals.push(...axes.map((axis) => c.f.local('i32', axis.name)));
+    locals = axes.map((axis) => c.f.local('i32', axis.name));
     emitTiles(c, locals, sizes, before, tile);
   });
 }

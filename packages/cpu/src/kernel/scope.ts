@@ -1,23 +1,56 @@
 // Where computed values live while a function is planned. Planning fills scopes with instructions to be written later, so
 // that a value asked for inside a loop can still be placed in front of it.
+//
+// A planned function is written twice. The draft counts how often each value is used and where; the final writing leaves
+// out what nobody uses and computes what is used once right there, on the stack.
 
 import type { EmitContext } from '../emit/context.ts';
 import type { Local } from '../wasm/function.ts';
 import type { ValueType } from '../wasm/types.ts';
 
+export interface WriteContext extends EmitContext {
+  readonly uses: UseTracker;
+}
+
 /** Writes instructions. As a value: pushes it. As a step: leaves the stack as it was. */
-export type Code = (c: EmitContext) => void;
+export type Code = (c: WriteContext) => void;
+
+/** Where writing stands. */
+export class UseTracker {
+  readonly isDraft: boolean;
+  /** Grows with each step that may change memory or variables. */
+  changes = 0;
+  /** Number of the scope being written; a scope that is written twice gets two numbers. */
+  scope = 0;
+  #scopes = 0;
+
+  constructor(isDraft: boolean) {
+    this.isDraft = isDraft;
+  }
+
+  inScope(body: () => void): void {
+    const outer = this.scope;
+    this.scope = ++this.#scopes;
+    body();
+    this.scope = outer;
+  }
+}
 
 /** Something computed once and used any number of times, in the scope that defined it and the ones inside. */
 export class Value {
   readonly type: ValueType;
-  readonly #compute: Code;
   readonly isFree: boolean;
-  /** A scope computes it. */
-  isPlaced = false;
-  #local: Local | undefined;
   /** The number, for constants. */
   readonly constant: number | undefined;
+  /** A scope computes it. */
+  isPlaced = false;
+  readonly #compute: Code;
+  #local: Local | undefined;
+  /** From the draft: number of uses, and whether the only one can compute the value itself. */
+  #uses = 0;
+  #canMove = true;
+  #scope = 0;
+  #changes = 0;
 
   /** @param isFree the code is written again at each use: a constant, or a local that exists anyway */
   constructor(type: ValueType, compute: Code, isFree: boolean, constant?: number) {
@@ -27,18 +60,32 @@ export class Value {
     this.constant = constant;
   }
 
-  /** Called once, where the value is defined. */
-  define(c: EmitContext): void {
+  /** Called where the value is placed. */
+  define(c: WriteContext): void {
     if (this.isFree) return;
+    const { uses } = c;
+    if (uses.isDraft) {
+      this.#scope = uses.scope;
+      this.#changes = uses.changes;
+    } else if (this.#uses === 0 || this.#isMoved()) return;
     this.#compute(c);
     this.#local = c.f.local(this.type);
     c.f.set(this.#local);
   }
 
-  push(c: EmitContext): void {
-    if (this.isFree) this.#compute(c);
-    else if (this.#local) c.f.get(this.#local);
-    else throw new Error('a value is used before it is defined');
+  push(c: WriteContext): void {
+    const { uses } = c;
+    if (this.isFree || (!uses.isDraft && this.#isMoved())) return this.#compute(c);
+    if (!this.#local) throw new Error('a value is used before it is defined');
+    if (uses.isDraft) {
+      this.#uses++;
+      if (uses.scope !== this.#scope || uses.changes !== this.#changes) this.#canMove = false;
+    }
+    c.f.get(this.#local);
+  }
+
+  #isMoved(): boolean {
+    return this.#uses === 1 && this.#canMove;
   }
 }
 
@@ -70,7 +117,10 @@ export class Scope {
   }
 
   step(code: Code): void {
-    this.#steps.push(code);
+    this.#steps.push((c) => {
+      code(c);
+      c.uses.changes++;
+    });
   }
 
   define(key: string, value: Value): Value {
@@ -104,7 +154,9 @@ export class Scope {
   }
 
   /** Writes the steps. Locals stay taken until the enclosing `FunctionBuilder.scope` ends. */
-  emit(c: EmitContext): void {
-    for (const step of this.#steps) step(c);
+  emit(c: WriteContext): void {
+    c.uses.inScope(() => {
+      for (const step of this.#steps) step(c);
+    });
   }
 }
