@@ -41,7 +41,8 @@ export async function measureBundles() {
     const [output] = Object.values(metafile.outputs);
     const packages = {};
     for (const [path, { bytesInOutput }] of Object.entries(output.inputs)) {
-      const owner = /packages\/([^/]+)\//.exec(path)?.[1] ?? /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? path;
+      const owner =
+        /packages\/([^/]+)\//.exec(path)?.[1] ?? /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? path;
       packages[owner] = (packages[owner] ?? 0) + bytesInOutput;
     }
     measured.push({

@@ -18,8 +18,10 @@ export class DigitModel {
     this.#session = session;
   }
 
-  static async load(): Promise<DigitModel> {
-    return new DigitModel(await createSession(new URL('data/model.onnx', document.baseURI)));
+  /** @param threads as many as there are cores when absent */
+  static async load(threads?: number): Promise<DigitModel> {
+    const source = new URL('data/model.onnx', document.baseURI);
+    return new DigitModel(await createSession(source, { ...(threads !== undefined && { threads }) }));
   }
 
   get runtime(): Runtime {

@@ -1,7 +1,8 @@
 // Puts the page together: the pad and the samples on the left, the answer on the right, the test images below.
+// The address may end in `?threads=2`.
 
 import { AnswerView } from './answer-view.ts';
-import { DigitModel, loadTestSamples, type Runtime } from './digit-model.ts';
+import { DigitModel, loadTestSamples, pixelCount, type Runtime } from './digit-model.ts';
 import { pixelCanvas, readImage, showPixels } from './pixels.ts';
 import { SketchPad } from './sketch-pad.ts';
 import { TestGrid } from './test-grid.ts';
@@ -13,26 +14,33 @@ const sampleRow = document.querySelector<HTMLElement>('#samples')!;
 const runtimeBox = document.querySelector<HTMLElement>('#runtime')!;
 
 try {
-  const model = await DigitModel.load();
+  const threads = new URLSearchParams(location.search).get('threads');
+  const model = await DigitModel.load(threads ? Number(threads) : undefined);
   showRuntime(model.runtime);
 
-  /** Runs are in order, so the last one shown is the last one asked for. */
-  const classify = async (pixels: Float32Array, truth?: number): Promise<void> => {
-    showPixels(seen, pixels);
+  const classify = latestOnly(async (pixels: Float32Array, truth?: number) => {
     answer.show(await model.classify(pixels), truth);
-  };
-  const pad = new SketchPad(document.querySelector('#pad')!, (pixels) => {
-    markSample(undefined);
-    hint.hidden = true;
-    if (pixels) void classify(pixels);
   });
   const clear = (): void => {
     pad.clear();
     hint.hidden = false;
     markSample(undefined);
-    showPixels(seen, new Float32Array(64));
+    showPixels(seen, new Float32Array(pixelCount));
     answer.clear();
   };
+  const pick = (pixels: Float32Array, truth: number, button?: HTMLElement): void => {
+    pad.show(pixels);
+    hint.hidden = true;
+    markSample(button);
+    showPixels(seen, pixels);
+    classify(pixels, truth);
+  };
+  const pad = new SketchPad(document.querySelector('#pad')!, (pixels) => {
+    hint.hidden = true;
+    markSample(undefined);
+    showPixels(seen, pixels);
+    classify(pixels);
+  });
   document.querySelector('#clear')!.addEventListener('click', clear);
   clear();
 
@@ -42,18 +50,11 @@ try {
     button.type = 'button';
     button.ariaLabel = `Sample of a ${digit}`;
     button.append(pixelCanvas(pixels));
-    button.addEventListener('click', () => {
-      clear();
-      markSample(button);
-      void classify(pixels, digit);
-    });
+    button.addEventListener('click', () => pick(pixels, digit, button));
     sampleRow.append(button);
   }
 
-  const tests = new TestGrid(model, await loadTestSamples(), (pixels, label) => {
-    clear();
-    void classify(pixels, label);
-  });
+  const tests = new TestGrid(model, await loadTestSamples(), pick);
   // The first run meets code that the engine has not optimised yet.
   await tests.run();
   await tests.run();
@@ -61,6 +62,23 @@ try {
   runtimeBox.dataset.threads = 'none';
   setRuntime('The model cannot run here', (error as Error).message);
   throw error;
+}
+
+/** Calls while one is under way wait for it; only the last of them happens. */
+function latestOnly<Arguments extends unknown[]>(act: (...given: Arguments) => Promise<void>) {
+  let next: Arguments | undefined;
+  let isBusy = false;
+  return async (...given: Arguments): Promise<void> => {
+    next = given;
+    if (isBusy) return;
+    isBusy = true;
+    while (next) {
+      const current: Arguments = next;
+      next = undefined;
+      await act(...current);
+    }
+    isBusy = false;
+  };
 }
 
 function markSample(pressed: HTMLElement | undefined): void {

@@ -11,11 +11,11 @@ export function pixelCanvas(pixels: Float32Array): HTMLCanvasElement {
   return canvas;
 }
 
-/** @param pixels white ink on black, 0 to 1 */
+/** White ink, as opaque as there is much of it. */
 export function showPixels(canvas: HTMLCanvasElement, pixels: Float32Array): void {
   const image = new ImageData(8, 8);
-  for (let at = 0; at < pixelCount; at++) image.data.fill(Math.round(pixels[at] * 255), at * 4, at * 4 + 3);
-  for (let at = 0; at < pixelCount; at++) image.data[at * 4 + 3] = 255;
+  image.data.fill(255);
+  for (let at = 0; at < pixelCount; at++) image.data[at * 4 + 3] = Math.round(pixels[at] * 255);
   canvas.getContext('2d')!.putImageData(image, 0, 0);
 }
 

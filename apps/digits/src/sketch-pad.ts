@@ -16,12 +16,12 @@ const fine = 8;
 
 export class SketchPad {
   readonly #canvas: HTMLCanvasElement;
-  readonly #onChange: (pixels: Float32Array | undefined) => void;
+  readonly #onChange: (pixels: Float32Array) => void;
   /** Lines of points in fractions of the pad. */
   #lines: Point[][] = [];
 
-  /** @param onChange gets the pixels after each change by the user, undefined when the pad is empty */
-  constructor(canvas: HTMLCanvasElement, onChange: (pixels: Float32Array | undefined) => void) {
+  /** @param onChange gets the pixels whenever the user has drawn */
+  constructor(canvas: HTMLCanvasElement, onChange: (pixels: Float32Array) => void) {
     this.#canvas = canvas;
     this.#onChange = onChange;
     canvas.addEventListener('pointerdown', (event) => {
@@ -42,6 +42,19 @@ export class SketchPad {
     this.#draw();
   }
 
+  /** Shows an image in place of a drawing. */
+  show(pixels: Float32Array): void {
+    this.clear();
+    const context = this.#canvas.getContext('2d')!;
+    const size = this.#canvas.width / 8;
+    context.fillStyle = this.#ink();
+    for (const [at, pixel] of pixels.entries()) {
+      context.globalAlpha = pixel;
+      context.fillRect((at % 8) * size, Math.floor(at / 8) * size, size, size);
+    }
+    context.globalAlpha = 1;
+  }
+
   #place({ clientX, clientY }: PointerEvent): Point {
     const { left, top, width, height } = this.#canvas.getBoundingClientRect();
     return { x: (clientX - left) / width, y: (clientY - top) / height };
@@ -49,15 +62,22 @@ export class SketchPad {
 
   #changed(): void {
     this.#draw();
-    this.#onChange(this.#lines.length > 0 ? toPixels(this.#lines) : undefined);
+    this.#onChange(toPixels(this.#lines));
   }
 
   #draw(): void {
     const { width, height } = this.#canvas;
     const context = this.#canvas.getContext('2d')!;
     context.clearRect(0, 0, width, height);
-    const color = getComputedStyle(this.#canvas).getPropertyValue('--ink');
-    drawLines(context, this.#lines, { color, width: brush * width, place: ({ x, y }) => [x * width, y * height] });
+    drawLines(context, this.#lines, {
+      color: this.#ink(),
+      width: brush * width,
+      place: ({ x, y }) => [x * width, y * height],
+    });
+  }
+
+  #ink(): string {
+    return getComputedStyle(this.#canvas).color;
   }
 }
 

@@ -57,7 +57,7 @@ export function compareBuffers(name: string, actual: TensorBuffer, expected: Ten
   }
 }
 
-const defaultTolerance: Partial<Record<DType, number>> = { float64: 1e-9, float32: 2e-5, float16: 4e-3, bfloat16: 3e-2 };
+const defaultTolerance: Partial<Record<DType, number>> = { float64: 1e-9, float32: 1e-4, float16: 4e-3, bfloat16: 3e-2 };
 
 function agree(a: number | bigint, b: number | bigint, dtype: DType, tolerance = defaultTolerance[dtype] ?? 0.2): boolean {
   if (a === b) return true;

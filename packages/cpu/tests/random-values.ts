@@ -48,6 +48,8 @@ export class ValueMaker {
   readonly inputs = new Map<TensorRef, TensorBuffer>();
   /** Largest size of an axis. */
   limit = 70;
+  /** Whether floats may be NaN or infinite, and often equal. */
+  hasSpecials = false;
   /** Whether indices from data may be out of range. */
   allowErrors = true;
   /** Whether sizes may be 0. */
@@ -110,6 +112,7 @@ export class ValueMaker {
   }
 
   #float(): number {
+    if (this.hasSpecials) return this.random.pick([0, -0, 1, 1, -1, 0.5, Infinity, -Infinity, this.random.chance(0.3) ? NaN : 2]);
     return Math.fround(this.random.next() * 4 - 2);
   }
 

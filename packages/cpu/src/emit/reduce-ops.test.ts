@@ -10,6 +10,7 @@ import {
   emitIdentityScalar,
   type LaneReduceOp,
 } from './reduce-ops.ts';
+import { emitBinaryScalar } from './scalar-ops.ts';
 import { isWide } from './value-type.ts';
 import { emitSplat } from './vector-ops.ts';
 
@@ -64,14 +65,7 @@ for (const [type, ops] of cases) {
           emit: (c: Parameters<typeof emitHorizontal>[0]) => {
             if (lanes === 1) {
               emitIdentityScalar(c, op, type);
-              emitSplat(c, type);
-              c.f.lane(
-                { float32: 'f32x4.extract_lane', float64: 'f64x2.extract_lane', int64: 'i64x2.extract_lane', uint64: 'i64x2.extract_lane' }[
-                  type as string
-                ] ?? ('i32x4.extract_lane' as never),
-                0,
-              );
-              c.f.drop();
+              emitBinaryScalar(c, combiningOp(op), type);
             } else {
               emitIdentity(c, op, type);
               emitCombine(c, op, type);

@@ -89,21 +89,20 @@ export function tan(t: F32, x: Term): Term {
   });
 }
 
-/** Vectors with a large angle take the float64 function. */
+/** Lanes with a large angle take the float64 function; what a lane gets does not depend on the others. */
 function orLargeAngle(t: F32, x: Term, op: 'sin' | 'cos' | 'tan', near: (magnitude: Term) => Term): Term {
-  const { c } = t;
-  return t.once(() => {
-    const magnitude = t.keep(t.abs(x));
-    t.op('v128.any_true', t.gt(magnitude, t.const(reductionLimit)))();
-    c.f.if(
-      'v128',
-      () => {
-        x();
-        c.helpers.call(c.f, largeAngle[op]);
-      },
-      () => near(magnitude)(),
-    );
+  const { f, helpers } = t.c;
+  const magnitude = t.keep(t.abs(x));
+  const result = f.local('v128');
+  near(magnitude)();
+  f.set(result);
+  const isLarge = t.keep(t.gt(magnitude, t.const(reductionLimit)));
+  t.op('v128.any_true', isLarge)();
+  f.if(() => {
+    t.select(t.call(helpers.reference(largeAngle[op]), x), t.read(result), isLarge)();
+    f.set(result);
   });
+  return t.read(result);
 }
 
 const largeAngle = { sin: throughFloat64('sin'), cos: throughFloat64('cos'), tan: throughFloat64('tan') } as const;

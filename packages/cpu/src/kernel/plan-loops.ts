@@ -3,6 +3,7 @@
 import {
   type Axis,
   beginOf,
+  type Dim,
   dimension,
   endOf,
   type Expr,
@@ -15,12 +16,14 @@ import {
   walkStatements,
 } from '@onnx-ts/tensor-ir';
 import { elementBytes, emitStoreFirst, emitStoreLanes, emitStoreScalar, emitStoreVector } from '../emit/memory-ops.ts';
+import { emitStorePackedScalar } from '../emit/packed-ops.ts';
 import { scalarOf } from '../emit/value-type.ts';
 import type { Local } from '../wasm/function.ts';
 import type { LoopFrame, Plan, RegisterStorage, VectorFrame } from './plan.ts';
 import { addressOf, laneStride, sum } from './plan-address.ts';
 import { emitLoop, emitTiles, emitVectorLoops, type VectorVariant } from './loop-code.ts';
 import { Accumulators } from './plan-reduce.ts';
+import { isPacked } from './packed.ts';
 import { scalarValue } from './plan-scalar.ts';
 import { laneTypesOf, lanesOf, pushAddress, vectorValue, weightOf } from './plan-vector.ts';
 import { type Binder, Scope, Value } from './scope.ts';
@@ -96,30 +99,34 @@ function planBuffer(plan: Plan, tensor: TensorRef): void {
   plan.changed(tensor);
 }
 
-export function planSet(plan: Plan, variable: TensorRef, value: Expr): void {
+export function planSetScalar(plan: Plan, variable: TensorRef, value: Expr): void {
   const storage = plan.registers.get(variable);
   if (!storage) throw new Error(`variable ${variable.name} is set before it is declared`);
+  const scalar = scalarValue(plan, plan.resolve(value));
+  plan.scope.step((c) => {
+    scalar.push(c);
+    c.f.set(storage.locals[0]);
+  });
+  plan.changed(variable);
+}
+
+export function planSet(plan: Plan, variable: TensorRef, value: Expr): void {
+  const storage = plan.registers.get(variable);
+  if (!storage?.isVector) return planSetScalar(plan, variable, value);
   const resolved = plan.resolve(value);
-  if (!storage.isVector) {
-    const scalar = scalarValue(plan, resolved);
-    plan.scope.step((c) => {
-      scalar.push(c);
-      c.f.set(storage.locals[0]);
-    });
-  } else {
-    const values = Array.from({ length: plan.vector!.copies }, (_, copy) => vectorValue(plan, resolved, copy));
-    plan.scope.step((c) => {
-      for (const [copy, vector] of values.entries()) {
-        vector.push(c);
-        c.f.set(storage.locals[copy]);
-      }
-    });
-  }
+  const values = Array.from({ length: plan.vector!.copies }, (_, copy) => vectorValue(plan, resolved, copy));
+  plan.scope.step((c) => {
+    for (const [copy, vector] of values.entries()) {
+      vector.push(c);
+      c.f.set(storage.locals[copy]);
+    }
+  });
   plan.changed(variable);
 }
 
 function planStore(plan: Plan, tensor: TensorRef, offset: Expr, value: Expr): void {
   const { vector } = plan;
+  if (isPacked(tensor.dtype)) return planPackedStore(plan, tensor, offset, value);
   if (!vector || !(plan.varies(offset) || plan.varies(value) || plan.buffers.get(tensor)?.isPerLane)) {
     const scalar = scalarValue(plan, value);
     const address = addressOf(plan, tensor, offset, undefined, true);
@@ -129,6 +136,28 @@ function planStore(plan: Plan, tensor: TensorRef, offset: Expr, value: Expr): vo
       emitStoreScalar(c, tensor.dtype, address.offset);
     });
   } else for (let copy = 0; copy < vector.copies; copy++) planVectorStore(plan, vector, tensor, offset, value, copy);
+  plan.changed(tensor);
+}
+
+/** Element by element: several share a byte. */
+function planPackedStore(plan: Plan, tensor: TensorRef, offset: Expr, value: Expr): void {
+  const { vector } = plan;
+  const address = plan.address(tensor);
+  const store = (index: Value, element: Value): void =>
+    plan.scope.step((c) => {
+      address.push(c);
+      index.push(c);
+      element.push(c);
+      emitStorePackedScalar(c, tensor.dtype);
+    });
+  const copies = vector?.copies ?? 1;
+  const lanes = vector && !vector.partial ? vector.lanes : 1;
+  for (let copy = 0; copy < copies; copy++) {
+    for (let lane = 0; lane < lanes; lane++) {
+      const at = vector && { copy, lane };
+      store(scalarValue(plan, offset, at), scalarValue(plan, value, at));
+    }
+  }
   plan.changed(tensor);
 }
 
@@ -161,8 +190,7 @@ function planVectorStore(
 
 function planFor(plan: Plan, statement: ForStatement): void {
   const { reductions, body } = statement;
-  const isArg = reductions.some(({ arg }) => arg);
-  const loops = isArg ? statement.loops.map((loop) => ({ ...loop, mode: 'serial' as const })) : statement.loops;
+  const { loops } = statement;
   const last = loops[loops.length - 1];
   const isVector = last?.mode === 'vector' && !plan.vector;
   const accumulators = new Accumulators(plan, reductions, isVector ? statement : undefined);
@@ -206,6 +234,25 @@ interface OpenLoop {
   readonly begin: Value;
   readonly end: Value;
   readonly isSure: boolean;
+  /** Iterations, where that is known. */
+  readonly length: Dim | undefined;
+}
+
+/** The widths in which a loop of `length` iterations takes its steps; those that never occur are left out. */
+function variantsFor(
+  length: Dim | undefined,
+  { lanes, copies }: { lanes: number; copies: number },
+): { copies: number; partial: boolean }[] {
+  const wide = { copies, partial: false };
+  const single = { copies: 1, partial: false };
+  const rest = { copies: 1, partial: true };
+  const all = copies > 1 ? [wide, single, rest] : [single, rest];
+  if (!length) return all;
+  const { constant } = length;
+  if (constant === undefined) return all.filter((variant) => variant !== rest || !length.isMultipleOf(lanes));
+  const isWide = copies > 1 && constant >= copies * lanes;
+  const left = isWide ? constant % (copies * lanes) : constant;
+  return [...(isWide ? [wide] : []), ...(left >= lanes ? [single] : []), ...(left % lanes > 0 ? [rest] : [])];
 }
 
 function openLoop(plan: Plan, loop: LoopHeader): OpenLoop {
@@ -217,7 +264,7 @@ function openLoop(plan: Plan, loop: LoopHeader): OpenLoop {
   const isSure = (analysis.minimum(length)?.lowerBound ?? 0) > 0;
   const before = new Scope('before', plan.scope, isSure);
   const frame = { axis: loop.axis, depth: plan.frames.length, loop: { before, begin, inductions: new Map() } };
-  return { before, frame, begin, end, isSure };
+  return { before, frame, begin, end, isSure, length: length.terms.length === 0 ? length.base : undefined };
 }
 
 /** Plans a body that runs repeatedly, so what it changes has an unknown content at its beginning. */
@@ -265,9 +312,7 @@ function planVectorLoop(
     vector.partial = partial;
     variants.push({ body: planBody(plan, loop, assigned, inner), copies, partial });
   };
-  if (shape.copies > 1) add(shape.copies, false);
-  add(1, false);
-  add(1, true);
+  for (const { copies, partial } of variantsFor(loop.length, shape)) add(copies, partial);
   plan.vector = undefined;
   plan.scope.step((c) => emitVectorLoops({ ...c, lanes: shape.lanes }, loop, variants));
 }

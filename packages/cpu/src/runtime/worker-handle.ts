@@ -39,7 +39,9 @@ function nodeHandle(worker: NodeWorker, events: WorkerEvents): WorkerHandle {
   return {
     post: (message) => worker.postMessage(message),
     hold: () => worker.ref(),
-    release: () => worker.unref(),
+    release: () => {
+      if (!over) worker.unref();
+    },
     terminate: async () => {
       over = true;
       // Whoever awaits the end must get to see it, even when nothing else keeps the process alive.
