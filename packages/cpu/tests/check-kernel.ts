@@ -1,9 +1,9 @@
 // Runs a kernel in WebAssembly and in the reference interpreter, and compares.
 
 import {
-  decodeFloat,
   type DimBinding,
   type DType,
+  decodeFloat,
   interpretProgram,
   isFloat,
   isSmallFloat,
@@ -57,9 +57,19 @@ export function compareBuffers(name: string, actual: TensorBuffer, expected: Ten
   }
 }
 
-const defaultTolerance: Partial<Record<DType, number>> = { float64: 1e-9, float32: 1e-4, float16: 4e-3, bfloat16: 3e-2 };
+const defaultTolerance: Partial<Record<DType, number>> = {
+  float64: 1e-9,
+  float32: 1e-4,
+  float16: 4e-3,
+  bfloat16: 3e-2,
+};
 
-function agree(a: number | bigint, b: number | bigint, dtype: DType, tolerance = defaultTolerance[dtype] ?? 0.2): boolean {
+function agree(
+  a: number | bigint,
+  b: number | bigint,
+  dtype: DType,
+  tolerance = defaultTolerance[dtype] ?? 0.2,
+): boolean {
   if (a === b) return true;
   if (!isFloat(dtype) || typeof a === 'bigint' || typeof b === 'bigint') return false;
   if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) && Number.isNaN(b);

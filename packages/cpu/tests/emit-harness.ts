@@ -1,8 +1,17 @@
 // Runs code of the value layer over arrays: a module with one function that loads, computes and stores in a loop.
 
-import { bitsOf, type DType, decodeFloat, encodeFloat, integerRange, isFloat, isSmallFloat, isUnsigned } from '@onnx-ts/tensor-ir';
-import type { ScalarValue } from '../../tensor-ir/src/scalar-ops.ts';
+import {
+  bitsOf,
+  type DType,
+  decodeFloat,
+  encodeFloat,
+  integerRange,
+  isFloat,
+  isSmallFloat,
+  isUnsigned,
+} from '@onnx-ts/tensor-ir';
 import { expect } from 'vitest';
+import type { ScalarValue } from '../../tensor-ir/src/scalar-ops.ts';
 import { type EmitContext, HelperFunctions, HoistedConstants } from '../src/emit/context.ts';
 import {
   elementBytes,
@@ -83,7 +92,12 @@ export function compile(kernel: Kernel, lanes: Lanes | 1, options: { readonly ho
   const build = (): FunctionBuilder => {
     const pointers = Object.fromEntries([...kernel.inputs, kernel.output].map((_, i) => [`p${i}`, 'i32' as const]));
     const f = new FunctionBuilder('map', { ...pointers, count: 'i32' });
-    const c: EmitContext = { f, lanes: lanes === 1 ? 4 : lanes, helpers, ...(options.hoist && { constantLocal: pool.constantLocal }) };
+    const c: EmitContext = {
+      f,
+      lanes: lanes === 1 ? 4 : lanes,
+      helpers,
+      ...(options.hoist && { constantLocal: pool.constantLocal }),
+    };
     pool.emit(f);
     if (lanes === 1) writeLoop(c, kernel, 1, emitLoadScalar, emitStoreScalar);
     else {
@@ -131,7 +145,8 @@ function writeLoop(
       });
       kernel.emit(c);
       store(c, kernel.output);
-      [...kernel.inputs, kernel.output].forEach((dtype, i) => advance(pointers[i], step * elementBytes(dtype)));
+      for (const [i, dtype] of [...kernel.inputs, kernel.output].entries())
+        advance(pointers[i], step * elementBytes(dtype));
       advance(count, -step);
       f.br(again);
     });
@@ -172,7 +187,10 @@ export function toValues(dtype: DType, data: Elements): ScalarValue[] {
 
 export function toElements(dtype: DType, values: readonly ScalarValue[]): Elements {
   if (!isSmallFloat(dtype)) return elements(storageOf(dtype), values as number[]);
-  return elements(dtype, values.map((value) => encodeFloat(dtype, value as number, { saturate: false })));
+  return elements(
+    dtype,
+    values.map((value) => encodeFloat(dtype, value as number, { saturate: false })),
+  );
 }
 
 /** Values at which code tends to go wrong, as many as the type has. */
@@ -183,19 +201,94 @@ export function interestingValues(dtype: DType): ScalarValue[] {
     return toValues(dtype, exact);
   }
   const { min, max } = integerRange(dtype);
-  const near = [0n, 1n, 2n, 3n, 5n, 7n, 8n, 31n, 32n, 63n, 64n, 100n, 255n, 2n ** 31n - 1n, 2n ** 31n, 2n ** 32n, 2n ** 53n + 1n];
+  const near = [
+    0n,
+    1n,
+    2n,
+    3n,
+    5n,
+    7n,
+    8n,
+    31n,
+    32n,
+    63n,
+    64n,
+    100n,
+    255n,
+    2n ** 31n - 1n,
+    2n ** 31n,
+    2n ** 32n,
+    2n ** 53n + 1n,
+  ];
   const all = [...near, ...near.map((x) => -x), min, min + 1n, max, max - 1n];
   const fitting = [...new Set(all.filter((x) => x >= min && x <= max))];
   return bitsOf(dtype) === 64 ? fitting : fitting.map(Number);
 }
 
 const floats = [
-  0, -0, 1, -1, 0.5, -0.5, 1.5, -1.5, 2, 2.5, -2.5, 3, 3.5, -7, 10.25, 100, 127.5, -128.5, 255.5, 256, 448, 464, 65504,
-  65520, -65535.5, 1e-45, -1e-40, 2 ** -126, 2 ** -127, 2 ** -24, 2 ** -25, 6e-5, 3.4028234663852886e38, -3.4e38, 2 ** 31,
-  -(2 ** 31), 2 ** 31 - 128, 2 ** 32, -(2 ** 32), 2 ** 33 + 1024, 2 ** 63, -(2 ** 63), 2 ** 64, 2 ** 70, 0.1, -0.3,
-  16777217, Infinity, -Infinity, NaN,
+  0,
+  -0,
+  1,
+  -1,
+  0.5,
+  -0.5,
+  1.5,
+  -1.5,
+  2,
+  2.5,
+  -2.5,
+  3,
+  3.5,
+  -7,
+  10.25,
+  100,
+  127.5,
+  -128.5,
+  255.5,
+  256,
+  448,
+  464,
+  65504,
+  65520,
+  -65535.5,
+  1e-45,
+  -1e-40,
+  2 ** -126,
+  2 ** -127,
+  2 ** -24,
+  2 ** -25,
+  6e-5,
+  3.4028234663852886e38,
+  -3.4e38,
+  2 ** 31,
+  -(2 ** 31),
+  2 ** 31 - 128,
+  2 ** 32,
+  -(2 ** 32),
+  2 ** 33 + 1024,
+  2 ** 63,
+  -(2 ** 63),
+  2 ** 64,
+  2 ** 70,
+  0.1,
+  -0.3,
+  16777217,
+  Infinity,
+  -Infinity,
+  NaN,
 ];
-const doubles = [5e-324, -1e-310, 2 ** -1022, 1.7976931348623157e308, 1 + 2 ** -52, 2 ** 53 + 1, 2147483647.5, 4294967295.5, 1e300, 0.1 + 2 ** -30];
+const doubles = [
+  5e-324,
+  -1e-310,
+  2 ** -1022,
+  1.7976931348623157e308,
+  1 + 2 ** -52,
+  2 ** 53 + 1,
+  2147483647.5,
+  4294967295.5,
+  1e300,
+  0.1 + 2 ** -30,
+];
 
 /** Values all over the range of a type. */
 export function randomValues(dtype: DType, count: number, random: () => number): ScalarValue[] {
@@ -211,7 +304,13 @@ export function randomValues(dtype: DType, count: number, random: () => number):
   const anywhere = toValues(dtype, bits);
   if (!isFloat(dtype)) return anywhere;
   // Bit patterns are mostly extreme: half of the values are moderate instead.
-  return toValues(dtype, toElements(dtype, anywhere.map((value, i) => (i % 2 ? value : (random() - 0.5) * 2 ** (random() * 12)))));
+  return toValues(
+    dtype,
+    toElements(
+      dtype,
+      anywhere.map((value, i) => (i % 2 ? value : (random() - 0.5) * 2 ** (random() * 12))),
+    ),
+  );
 }
 
 /** Seed of all random values, printed with failures. */
@@ -232,7 +331,9 @@ export function check(test: Case, columns: readonly (readonly ScalarValue[])[]):
   const operands = data.map((column, i) => toValues(test.inputs[i], column));
   const expected = toElements(
     test.output,
-    operands[0].map((_, at) => (test.reference as (...args: ScalarValue[]) => ScalarValue)(...operands.map((x) => x[at]))),
+    operands[0].map((_, at) =>
+      (test.reference as (...args: ScalarValue[]) => ScalarValue)(...operands.map((x) => x[at])),
+    ),
   );
   const lanes = new Set(test.inputs.some(isWide) || isWide(test.output) ? [2, 1] : [4, 2, 1]) as Set<Lanes | 1>;
   for (const count of lanes) {

@@ -1,16 +1,16 @@
 // Random kernels of each class.
 
 import {
-  add,
   type Axis,
+  add,
   axesFor,
   binary,
   boundedIndex,
   cast,
-  dimension,
   type DType,
-  elementAt,
+  dimension,
   type Expr,
+  elementAt,
   type Kernel,
   lt,
   type MapStage,
@@ -23,15 +23,21 @@ import {
   substituteAxes,
   toIndex,
 } from '@onnx-ts/tensor-ir';
-import { ValueMaker } from './random-values.ts';
 import type { Random } from './random.ts';
+import { ValueMaker } from './random-values.ts';
 
 export interface RandomKernel {
   readonly kernel: Kernel;
   readonly maker: ValueMaker;
 }
 
-function kernelOf(maker: ValueMaker, kind: Kernel['class'], stages: readonly Stage[], outputs: readonly Stage[], rowRank = 0): RandomKernel {
+function kernelOf(
+  maker: ValueMaker,
+  kind: Kernel['class'],
+  stages: readonly Stage[],
+  outputs: readonly Stage[],
+  rowRank = 0,
+): RandomKernel {
   const kernel: Kernel = {
     name: kind,
     class: kind,
@@ -63,7 +69,9 @@ export function randomReduce(random: Random, dtypes: readonly DType[]): RandomKe
   const shape = maker.shape(random.int(4), 17);
   const over = maker.shape(1 + random.int(2), 17);
   const isBool = dtype === 'bool';
-  const op = random.pick(isBool ? (['and', 'or'] as const) : (['sum', 'max', 'min', 'prod', 'argmax', 'argmin'] as const));
+  const op = random.pick(
+    isBool ? (['and', 'or'] as const) : (['sum', 'max', 'min', 'prod', 'argmax', 'argmin'] as const),
+  );
   const builder = new StageBuilder();
   maker.hasSpecials = op !== 'sum' && op !== 'prod' && random.chance(0.7);
   if (op === 'argmax' || op === 'argmin') {
@@ -72,19 +80,32 @@ export function randomReduce(random: Random, dtypes: readonly DType[]): RandomKe
     const axes = axesFor(shape);
     const inner = axesFor(size, 'r');
     const body = maker.access(dtype, [...axes, ...inner]);
-    const stage = { ...builder.reduce(op, 'int64', shape, size, () => body, { selectLast: random.chance(0.5) }), axes, over: inner };
+    const stage = {
+      ...builder.reduce(op, 'int64', shape, size, () => body, { selectLast: random.chance(0.5) }),
+      axes,
+      over: inner,
+    };
     return kernelOf(maker, 'reduce', [stage], [stage]);
   }
   const axes = axesFor(shape);
   const inner = axesFor(over, 'r');
-  const body = op === 'prod' || maker.hasSpecials ? maker.access(dtype, [...axes, ...inner]) : maker.expression(dtype, [...axes, ...inner], random.int(2));
+  const body =
+    op === 'prod' || maker.hasSpecials
+      ? maker.access(dtype, [...axes, ...inner])
+      : maker.expression(dtype, [...axes, ...inner], random.int(2));
   const stage = { ...builder.reduce(op, dtype, shape, over, () => body), axes, over: inner };
   return kernelOf(maker, 'reduce', [stage], [stage]);
 }
 
 /** A map stage to copy the fixed parts of. */
 function bodyOf(builder: StageBuilder, dtype: DType) {
-  return { map: builder.map(dtype, [], () => ({ kind: 'const', type: dtype, value: dtype === 'int64' || dtype === 'uint64' ? 0n : 0 })) };
+  return {
+    map: builder.map(dtype, [], () => ({
+      kind: 'const',
+      type: dtype,
+      value: dtype === 'int64' || dtype === 'uint64' ? 0n : 0,
+    })),
+  };
 }
 
 /** Stages that share their rows, each reading params and earlier stages. */
@@ -106,7 +127,13 @@ export function randomRows(random: Random, dtypes: readonly DType[]): RandomKern
       const axes = axesFor(kept);
       const leaf = leafOf(maker, stages, rowRank, axes);
       const { map } = bodyOf(builder, dtype);
-      stages.push({ ...map, id: map.id, shape: kept, axes, body: maker.expression(dtype, axes, 1 + random.int(2), leaf) });
+      stages.push({
+        ...map,
+        id: map.id,
+        shape: kept,
+        axes,
+        body: maker.expression(dtype, axes, 1 + random.int(2), leaf),
+      });
     } else {
       const shape = random.chance(0.85) ? rows : [...rows, ...lanes.slice(1)];
       const over = random.chance(0.8) ? lanes.slice(shape.length - rowRank) : maker.shape(1, 17);
@@ -126,7 +153,12 @@ export function randomRows(random: Random, dtypes: readonly DType[]): RandomKern
 }
 
 /** Elements of earlier stages of the same row. */
-function leafOf(maker: ValueMaker, stages: readonly (MapStage | ReduceStage)[], rowRank: number, axes: readonly Axis[]) {
+function leafOf(
+  maker: ValueMaker,
+  stages: readonly (MapStage | ReduceStage)[],
+  rowRank: number,
+  axes: readonly Axis[],
+) {
   return (dtype: DType): Expr | undefined => {
     const { random } = maker;
     const candidates = stages.filter((stage) => stage.dtype === dtype);
@@ -135,7 +167,9 @@ function leafOf(maker: ValueMaker, stages: readonly (MapStage | ReduceStage)[], 
     const free = axes.slice(rowRank);
     const index: Expr[] = axes.slice(0, rowRank).map(toIndex);
     for (const size of stage.shape.slice(rowRank)) {
-      const axis = free.find((candidate) => candidate.size.equals(size) && !index.some((e) => e.kind === 'axis' && e.axis === candidate));
+      const axis = free.find(
+        (candidate) => candidate.size.equals(size) && !index.some((e) => e.kind === 'axis' && e.axis === candidate),
+      );
       if (axis) index.push(random.chance(0.8) ? toIndex(axis) : sub(dimension(size.sub(1)), toIndex(axis)));
       else if (maker.valueOf(size) > 0) index.push(dimension(random.int(maker.valueOf(size))));
       else return undefined;
@@ -193,7 +227,11 @@ export function randomScatter(random: Random, dtypes: readonly DType[]): RandomK
     if (random.chance(0.5)) {
       const count = maker.valueOf(size);
       const chosen = all.slice(0, points.length).filter(() => random.chance(0.8));
-      const places = maker.tensor('int64', chosen.map((axis) => axis.size), () => random.int(2 * count) - count);
+      const places = maker.tensor(
+        'int64',
+        chosen.map((axis) => axis.size),
+        () => random.int(2 * count) - count,
+      );
       return boundedIndex(cast('index', elementAt(places, chosen)), size);
     }
     const axis = axesFor([size], `d${all.length}`)[0];
@@ -206,7 +244,14 @@ export function randomScatter(random: Random, dtypes: readonly DType[]): RandomK
     : maker.expression(dtype, initialAxes, random.int(2));
   const guard = random.chance(0.2) && all.length > 0 ? lt(toIndex(random.pick(all)), 3) : undefined;
   const combine = random.pick(['set', 'set', 'sum', 'max', 'min', 'prod'] as const);
-  const built = new StageBuilder().scatter(dtype, shape, () => initial, all.map((axis) => axis.size), () => ({ destination, value: body, ...(guard && { guard }) }), combine);
+  const built = new StageBuilder().scatter(
+    dtype,
+    shape,
+    () => initial,
+    all.map((axis) => axis.size),
+    () => ({ destination, value: body, ...(guard && { guard }) }),
+    combine,
+  );
   const stage = { ...built, initialAxes, axes: all };
   return kernelOf(maker, 'scatter', [stage], [stage]);
 }
@@ -221,7 +266,13 @@ export function randomContraction(random: Random, dtypes: readonly DType[]): Ran
   const [inner] = axesFor([k], 'r');
   const operand = (chosen: readonly Axis[]): Expr => {
     const order = random.shuffled(chosen);
-    return elementAt(maker.tensor(dtype, order.map((axis) => axis.size)), order);
+    return elementAt(
+      maker.tensor(
+        dtype,
+        order.map((axis) => axis.size),
+      ),
+      order,
+    );
   };
   const isBatched = random.chance(0.5);
   const left = operand([...(isBatched ? [axes[0]] : []), axes[1], inner]);
@@ -236,7 +287,12 @@ export function randomContraction(random: Random, dtypes: readonly DType[]): Ran
     const index = source.shape.map((_, at) => toIndex(own[order.indexOf(at)]));
     const value = add(elementAt(source, index), maker.access(dtype, own));
     const { map } = bodyOf(builder, dtype);
-    stages.push({ ...map, shape: own.map((axis) => axis.size), axes: own, body: random.chance(0.5) ? binary('max', value, elementAt(source, index)) : value });
+    stages.push({
+      ...map,
+      shape: own.map((axis) => axis.size),
+      axes: own,
+      body: random.chance(0.5) ? binary('max', value, elementAt(source, index)) : value,
+    });
   }
   const outputs = stages.filter((_, at) => at === stages.length - 1 || random.chance(0.2));
   return kernelOf(maker, 'contraction', stages, outputs);

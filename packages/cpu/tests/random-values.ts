@@ -1,10 +1,10 @@
 // Random tensors and random expressions over given axes.
 
 import {
+  type Axis,
   add,
   allocateBuffer,
   and,
-  type Axis,
   type BinaryOp,
   binary,
   boundedIndex,
@@ -12,12 +12,12 @@ import {
   compare,
   constant,
   Dim,
+  type DType,
   dimension,
   div,
-  type DType,
+  type Expr,
   elementAt,
   encodeFloat,
-  type Expr,
   ge,
   isBigInteger,
   isFloat,
@@ -90,7 +90,10 @@ export class ValueMaker {
 
   tensor(dtype: DType, shape: readonly Dim[], values?: () => number): TensorRef {
     const tensor = newTensorRef(`t${this.inputs.size}`, dtype, shape, this.order(shape.length));
-    const buffer = allocateBuffer(dtype, shape.map((dim) => this.valueOf(dim)));
+    const buffer = allocateBuffer(
+      dtype,
+      shape.map((dim) => this.valueOf(dim)),
+    );
     const { data } = buffer;
     for (let i = 0; i < data.length; i++) data[i] = this.#element(dtype, values) as never;
     this.inputs.set(tensor, buffer);
@@ -112,7 +115,8 @@ export class ValueMaker {
   }
 
   #float(): number {
-    if (this.hasSpecials) return this.random.pick([0, -0, 1, 1, -1, 0.5, Infinity, -Infinity, this.random.chance(0.3) ? NaN : 2]);
+    if (this.hasSpecials)
+      return this.random.pick([0, -0, 1, 1, -1, 0.5, Infinity, -Infinity, this.random.chance(0.3) ? NaN : 2]);
     return Math.fround(this.random.next() * 4 - 2);
   }
 
@@ -162,7 +166,9 @@ export class ValueMaker {
       }
       case 3: {
         const pad = random.int(4);
-        const size = this.random.chance(0.5) ? this.symbol(Math.max(0, value - random.int(5))) : Dim.constant(Math.max(1, value - 2));
+        const size = this.random.chance(0.5)
+          ? this.symbol(Math.max(0, value - random.int(5)))
+          : Dim.constant(Math.max(1, value - 2));
         const index = sub(i, pad);
         return { size, index, guard: and(ge(index, 0), lt(index, dimension(size))) };
       }
@@ -205,8 +211,14 @@ export class ValueMaker {
       inner *= size;
     }
     const order = this.random.shuffled(dims.map((_, at) => at));
-    const tensor = this.tensor(dtype, order.map((at) => Dim.constant(dims[at])));
-    return elementAt(tensor, order.map((at) => index[at]));
+    const tensor = this.tensor(
+      dtype,
+      order.map((at) => Dim.constant(dims[at])),
+    );
+    return elementAt(
+      tensor,
+      order.map((at) => index[at]),
+    );
   }
 
   /** A random value of `dtype` at each point of the axes. `leaf` may supply some of the elements. */
@@ -234,7 +246,9 @@ export class ValueMaker {
 
   #leaf(dtype: DType, axes: readonly Axis[], leaf?: (dtype: DType) => Expr | undefined): Expr {
     const given = this.random.chance(0.6) ? leaf?.(dtype) : undefined;
-    return given ?? (this.random.chance(0.1) ? constant(dtype, this.#literal(dtype) as number) : this.access(dtype, axes));
+    return (
+      given ?? (this.random.chance(0.1) ? constant(dtype, this.#literal(dtype) as number) : this.access(dtype, axes))
+    );
   }
 
   #literal(dtype: DType): Operand {

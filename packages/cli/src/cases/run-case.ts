@@ -42,6 +42,7 @@ export async function runCase(test: TestCase, options: CaseOptions): Promise<Ver
       providers: options.providers,
       seed: 0,
       enableProfiling: !options.fallback,
+      placement: options.fallback ? 'auto' : 'providers',
       ...(options.threads !== undefined && { threads: options.threads }),
     });
     for (const set of test.dataSets) {
@@ -91,9 +92,6 @@ function verdictOf(error: unknown): Verdict {
   return { outcome: 'error', reason: error instanceof Error ? `${error.name}: ${error.message}` : String(error) };
 }
 
-/** Reasons for which a node has no other place than the host. */
-const belongsToHost = /this operator runs on the host|strings stay on the host/;
-
 /** The first node that a provider could have run, but did not. */
 function leftToOthers(
   explanation: Explanation,
@@ -104,7 +102,7 @@ function leftToOthers(
     const [node] = step.nodes;
     const what = `${node.op} was not run by ${provider}`;
     if (step.place === 'provider' && step.provider !== provider) return `${what} but by ${step.provider}`;
-    if (step.place === 'host' && !belongsToHost.test(step.reason ?? '')) return `${what}: ${step.reason}`;
+    if (step.cause === 'unsupported') return `${what}: ${step.reason}`;
     const ranOnHost = events.some(
       (event) => event.name === node.name && event.cat === `host ${node.op.split('.').at(-1)}`,
     );

@@ -2,8 +2,8 @@
 
 import { OnnxTsError } from '../errors.ts';
 import type { Graph, GraphNode, Value } from './graph.ts';
-import { bodiesOf, operandsOf, sortNodes } from './traverse.ts';
-import { typeText, type ValueType } from './types.ts';
+import { bodiesOf, capturesOf, operandsOf, sortNodes } from './traverse.ts';
+import { compatibleTypes, typeText } from './types.ts';
 
 export class GraphPatch {
   readonly #graph: Graph;
@@ -72,36 +72,32 @@ export class GraphPatch {
 
 /** @throws OnnxTsError INTERNAL when a rewrite would change what consumers see */
 function checkType(from: Value, to: Value): void {
-  const [a, b] = [from.type, to.type];
-  if (!a || !b || sameKind(a, b)) return;
-  const what = `a rewrite replaces ${typeText(a)} by ${typeText(b)}.`;
+  if (!from.type || !to.type || compatibleTypes(from.type, to.type)) return;
+  const what = `a rewrite replaces ${typeText(from.type)} by ${typeText(to.type)}.`;
   throw new OnnxTsError('INTERNAL', what, { place: { value: from.name } });
 }
 
-function sameKind(a: ValueType, b: ValueType): boolean {
-  if (a.kind !== b.kind) return false;
-  if (a.kind !== 'tensor' || b.kind !== 'tensor') return true;
-  if (a.dtype !== b.dtype) return false;
-  if (!a.shape || !b.shape) return true;
-  if (a.shape.length !== b.shape.length) return false;
-  return a.shape.every((dim, axis) => {
-    const [x, y] = [dim.constant, b.shape![axis].constant];
-    return x === undefined || y === undefined || x === y;
-  });
-}
-
-/** Removes nodes whose outputs reach no output of the graph, in place. */
-export function removeDeadNodes(graph: Graph): void {
+/** Removes nodes whose outputs reach no output of the graph, in place, bodies first; tells whether there were any. */
+export function removeDeadNodes(graph: Graph): boolean {
   const live = new Set<Value>(graph.outputs);
   const kept: GraphNode[] = [];
+  let changed = false;
   for (let at = graph.nodes.length - 1; at >= 0; at--) {
     const node = graph.nodes[at];
-    if (!node.outputs.some((output) => output && live.has(output))) continue;
+    if (!node.outputs.some((output) => output && live.has(output))) {
+      changed = true;
+      continue;
+    }
     for (const [index, output] of node.outputs.entries()) {
       if (output && !live.has(output) && index > 0) node.outputs[index] = undefined;
+    }
+    for (const body of bodiesOf(node)) {
+      changed = removeDeadNodes(body) || changed;
+      body.captures.splice(0, Infinity, ...capturesOf(body));
     }
     kept.push(node);
     for (const operand of operandsOf(node)) live.add(operand);
   }
   graph.nodes = kept.reverse();
+  return changed;
 }

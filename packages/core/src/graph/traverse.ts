@@ -13,6 +13,25 @@ export function bodiesOf(node: GraphNode): Graph[] {
   return bodies;
 }
 
+/** Calls `visit` for every graph, bodies before the graph that holds them. */
+export function forEachGraph(graph: Graph, visit: (graph: Graph) => void): void {
+  for (const node of graph.nodes) for (const body of bodiesOf(node)) forEachGraph(body, visit);
+  visit(graph);
+}
+
+/** What a body takes from the graphs around it: values that are neither its own nor constants. */
+export function capturesOf(body: Graph): Set<Value> {
+  const own = new Set<Value>([...body.inputs, ...body.initializers]);
+  for (const node of body.nodes) for (const output of node.outputs) if (output) own.add(output);
+  const captures = new Set<Value>();
+  const add = (value: Value): void => {
+    if (!value.constant && !own.has(value)) captures.add(value);
+  };
+  for (const node of body.nodes) operandsOf(node).forEach(add);
+  body.outputs.forEach(add);
+  return captures;
+}
+
 /** Values a node needs: its inputs and what its bodies capture, each once. */
 export function operandsOf(node: GraphNode): Value[] {
   const operands = new Set<Value>();

@@ -2,7 +2,7 @@
 
 import { Dim, shapeText } from '@onnx-ts/tensor-ir';
 import { type ErrorPlace, OnnxTsError } from '../errors.ts';
-import type { AttributeValue, GraphNode, Value } from '../graph/graph.ts';
+import type { AttributeValue, GraphNode, SizeRequirement, Value } from '../graph/graph.ts';
 import { typeText } from '../graph/types.ts';
 import type { Tensor } from '../session/tensor.ts';
 import type { AttributeSpecs, InferContext, NodeContext, OperatorDefinition } from './define.ts';
@@ -147,6 +147,11 @@ export class BaseContext implements NodeContext<never> {
     return axis;
   }
 
+  requireEqual(a: Dim, b: Dim, what: string): void {
+    if (a.constant === undefined || b.constant === undefined || a.equals(b)) return;
+    throw nodeError(this.node, `${what} must agree, but they are ${a} and ${b}.`);
+  }
+
   fail(what: string, hint?: string): never {
     throw nodeError(this.node, what, hint);
   }
@@ -155,14 +160,30 @@ export class BaseContext implements NodeContext<never> {
 /** Gives out symbols that no model uses: `#` cannot occur in one that was parsed from a file. */
 export class FreshDims {
   #count = 0;
+  readonly #ofNodes = new WeakMap<GraphNode, Map<string, Dim>>();
 
   next(hint: string): Dim {
     return Dim.symbol(`${hint}#${this.#count++}`);
   }
+
+  /**
+   * The same symbol whenever it is asked for: a node may be inferred again, after a rewrite or for the next round of a
+   * loop, and what follows it must not see other sizes each time.
+   */
+  of(node: GraphNode, key: string, hint: string): Dim {
+    let dims = this.#ofNodes.get(node);
+    if (!dims) this.#ofNodes.set(node, (dims = new Map()));
+    let dim = dims.get(key);
+    if (!dim) dims.set(key, (dim = this.next(hint)));
+    return dim;
+  }
 }
 
 export class TypeInference extends BaseContext implements InferContext<never> {
+  /** What the types rest on, as far as symbols leave it open. */
+  readonly requirements: SizeRequirement[] = [];
   readonly #fresh: FreshDims;
+  #freshCount = 0;
 
   constructor(node: GraphNode, definition: OperatorDefinition, fresh: FreshDims) {
     super(node, definition);
@@ -170,23 +191,35 @@ export class TypeInference extends BaseContext implements InferContext<never> {
   }
 
   freshDim(hint: string): Dim {
-    return this.#fresh.next(hint);
+    return this.#fresh.of(this.node, String(this.#freshCount++), hint);
+  }
+
+  override requireEqual(a: Dim, b: Dim, what: string): void {
+    super.requireEqual(a, b, what);
+    if (!a.equals(b)) this.requirements.push({ a, b, what });
   }
 
   broadcast(...shapes: (readonly Dim[])[]): readonly Dim[] {
     const rank = Math.max(0, ...shapes.map((shape) => shape.length));
-    return Array.from({ length: rank }, (_, axis) => {
-      let size = Dim.constant(1);
-      for (const shape of shapes) {
-        const at = axis - (rank - shape.length);
-        if (at < 0) continue;
-        const [a, b] = [size.constant, shape[at].constant];
-        if (a !== undefined && b !== undefined && a !== b && a !== 1 && b !== 1) {
-          this.fail(`shapes ${shapes.map(shapeText).join(' and ')} cannot be broadcast: ${a} against ${b}.`);
-        }
-        size = size.broadcast(shape[at]);
+    return Array.from({ length: rank }, (_, axis) => this.#broadcastAxis(shapes, axis - rank));
+  }
+
+  /** @param axis counted from the end */
+  #broadcastAxis(shapes: readonly (readonly Dim[])[], axis: number): Dim {
+    const sizes = shapes.flatMap((shape) => shape[shape.length + axis] ?? []);
+    let result = Dim.constant(1);
+    for (const size of sizes) {
+      const [a, b] = [result.constant, size.constant];
+      if (a !== undefined && b !== undefined && a !== b && a !== 1 && b !== 1) {
+        this.fail(`shapes ${shapes.map(shapeText).join(' and ')} cannot be broadcast: ${a} against ${b}.`);
       }
-      return size;
-    });
+      result = result.broadcast(size);
+    }
+    for (const size of sizes) {
+      if (size.is(1) || size.equals(result)) continue;
+      const what = `the sizes of axis ${axis} of the shapes ${shapes.map(shapeText).join(' and ')}`;
+      this.requirements.push({ a: size, b: result, broadcasts: true, what });
+    }
+    return result;
   }
 }

@@ -24,7 +24,8 @@ export function int(fallback?: number): Optional<number> {
 export function float(): Optional<number>;
 export function float(fallback: number): AttributeSpec<number>;
 export function float(fallback?: number): Optional<number> {
-  return { type: 'float', required: false, fallback };
+  // Attributes are float32, defaults no less.
+  return { type: 'float', required: false, fallback: fallback === undefined ? undefined : Math.fround(fallback) };
 }
 
 export function string(): Optional<string>;
@@ -95,6 +96,11 @@ export interface NodeContext<S = AttributeSpecs> {
   contents(index: number): readonly Dim[] | undefined;
   /** Axis from an attribute or constant: adds the rank to negative values, checks the range. */
   axis(value: number, rank: number): number;
+  /**
+   * The sizes must agree: checked now if both are known, otherwise when a run binds the symbols.
+   * @param what of what they are, in the plural: "the inner sizes of A and B"
+   */
+  requireEqual(a: Dim, b: Dim, what: string): void;
   fail(what: string, hint?: string): never;
 }
 
@@ -235,6 +241,8 @@ export interface OperatorDefinition<S = AttributeSpecs> {
    */
   evaluateOnHost?(context: EvaluateContext<S>): HostValue | readonly (HostValue | undefined)[];
   readonly control?: 'if' | 'loop' | 'scan' | 'sequence-map';
+  /** Has no meaning here: only providers with a kernel of their own can run it. */
+  readonly providerOnly?: true;
   /** May give different results for equal inputs, so it is never folded or merged. */
   readonly nondeterministic?: boolean;
   /**
@@ -252,7 +260,9 @@ type Definition<S> = Omit<OperatorDefinition<S>, 'domain' | 'attributes'> & { do
  */
 export function defineOperator<const S extends AttributeSpecs>(definition: Definition<S>): OperatorDefinition {
   const meanings = [definition.lower, definition.expand, definition.evaluate, definition.control].filter(Boolean);
-  if (meanings.length !== 1) throw new TypeError(`${definition.name}: give one of lower, expand, evaluate, control`);
+  if (meanings.length !== (definition.providerOnly ? 0 : 1)) {
+    throw new TypeError(`${definition.name}: give one of lower, expand, evaluate, control`);
+  }
   // biome-ignore lint/suspicious/noExplicitAny: attribute types are erased once a definition is stored
   return { domain: '', attributes: {}, ...definition } as OperatorDefinition<any>;
 }

@@ -31,9 +31,7 @@ export function expectRank(ctx: NodeContext, input: number, least: number, most 
   return shape;
 }
 
-/** Fails when two sizes are certainly different; sizes that depend on symbols are checked when they are bound. */
+/** See `NodeContext.requireEqual`. */
 export function expectEqual(ctx: NodeContext, a: Dim, b: Dim, what: string): void {
-  if (a.constant !== undefined && b.constant !== undefined && !a.equals(b)) {
-    ctx.fail(`${what} must agree, but they are ${a} and ${b}.`);
-  }
+  ctx.requireEqual(a, b, what);
 }

@@ -80,9 +80,7 @@ export function tabulate(
 
 /** The size on which two tensors must agree. A number says more than a symbol. */
 export function unifySizes(context: NodeContext, a: Dim, b: Dim, what: string): Dim {
-  if (a.constant !== undefined && b.constant !== undefined && !a.equals(b)) {
-    context.fail(`${what} must agree, but one is ${a} and the other ${b}.`);
-  }
+  context.requireEqual(a, b, what);
   return a.constant === undefined ? (b.constant === undefined ? a : b) : a;
 }
 

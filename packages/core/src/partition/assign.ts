@@ -1,11 +1,23 @@
 // Placement: which nodes vanish into sizes, which run on the host, and which provider takes the rest.
 
 import { type DType, productOf } from '@onnx-ts/tensor-ir';
+import { OnnxTsError } from '../errors.ts';
 import type { Graph, GraphNode, Value } from '../graph/graph.ts';
 import { operandsOf } from '../graph/traverse.ts';
 import { isNumberTensor } from '../graph/types.ts';
-import { contentsOf } from '../ops/context.ts';
+import { contentsOf, placeOf } from '../ops/context.ts';
 import type { ExecutionProvider } from '../provider/contract.ts';
+
+/**
+ * Why a node runs on the host: the operator is one of the host, its types are, the work is too small for a device, or no
+ * provider takes it.
+ */
+export type HostCause = 'operator' | 'types' | 'small' | 'unsupported';
+
+export interface AssignOptions {
+  /** Small integer work goes to providers too: for testing them. */
+  readonly everythingOnProviders?: boolean;
+}
 
 /**
  * - `none`: every output is known from sizes alone;
@@ -16,7 +28,7 @@ import type { ExecutionProvider } from '../provider/contract.ts';
  */
 export type Placement =
   | { readonly kind: 'none' }
-  | { readonly kind: 'host'; readonly reason: string }
+  | { readonly kind: 'host'; readonly cause: HostCause; readonly reason: string }
   | { readonly kind: 'control' }
   | { readonly kind: 'late'; readonly reason: string }
   | { readonly kind: 'provider'; readonly provider: number };
@@ -52,11 +64,15 @@ function isSmallInteger(value: Value | undefined): boolean {
 }
 
 /** Placement of every node of a graph whose types are inferred and whose composites are expanded. */
-export function assignNodes(graph: Graph, providers: readonly ExecutionProvider[]): Map<GraphNode, Placement> {
+export function assignNodes(
+  graph: Graph,
+  providers: readonly ExecutionProvider[],
+  options: AssignOptions = {},
+): Map<GraphNode, Placement> {
   const placements = new Map<GraphNode, Placement>();
   const onHost = new Set<Value>(graph.inputs);
   for (const node of graph.nodes) {
-    const placement = placeNode(node, providers, onHost);
+    const placement = placeNode(node, providers, onHost, options);
     placements.set(node, placement);
     if (placement.kind === 'provider') continue;
     for (const output of node.outputs) if (output) onHost.add(output);
@@ -64,18 +80,34 @@ export function assignNodes(graph: Graph, providers: readonly ExecutionProvider[
   return placements;
 }
 
-function placeNode(node: GraphNode, providers: readonly ExecutionProvider[], onHost: ReadonlySet<Value>): Placement {
+function placeNode(
+  node: GraphNode,
+  providers: readonly ExecutionProvider[],
+  onHost: ReadonlySet<Value>,
+  options: AssignOptions,
+): Placement {
   const definition = node.operator!;
   if (definition.control) return { kind: 'control' };
   if (!definition.nondeterministic && node.outputs.every(isKnown)) return { kind: 'none' };
-  if (definition.evaluate) return { kind: 'host', reason: 'this operator runs on the host' };
   const operands = operandsOf(node);
   const values = [...operands, ...node.outputs];
-  if (values.some(isHostValue)) return { kind: 'host', reason: 'strings, sequences and optionals stay on the host' };
-  if (definition.evaluateOnHost && values.some(isComplex)) return { kind: 'host', reason: 'complex numbers are computed on the host' };
-  if (!node.inputs.every(hasShape) || !node.outputs.every(hasShape)) {
-    return { kind: 'late', reason: 'its shapes depend on values' };
+  const hasShapes = node.inputs.every(hasShape) && node.outputs.every(hasShape);
+  // A kernel written for an operator comes before what the operator means in general.
+  const special = definition.lower ? undefined : hasShapes && supporting(node, providers);
+  if (special !== undefined && special !== false) return { kind: 'provider', provider: special };
+  if (definition.evaluate) return { kind: 'host', cause: 'operator', reason: 'this operator runs on the host' };
+  if (values.some(isHostValue)) {
+    return { kind: 'host', cause: 'types', reason: 'strings, sequences and optionals stay on the host' };
   }
+  if (definition.evaluateOnHost && values.some(isComplex)) {
+    return { kind: 'host', cause: 'types', reason: 'complex numbers are computed on the host' };
+  }
+  if (definition.providerOnly) {
+    throw new OnnxTsError('UNSUPPORTED', 'only a provider with a kernel for this operator can run it, and none was given.', {
+      place: placeOf(node),
+    });
+  }
+  if (!hasShapes) return { kind: 'late', reason: 'its shapes depend on values' };
   if (definition.expand) return { kind: 'late', reason: 'it could not be expanded before the run' };
   for (const at of definition.valueInputs ?? []) {
     if (node.inputs[at] && !contentsOf(node.inputs[at]) && !node.inputs[at].constant) {
@@ -83,16 +115,27 @@ function placeNode(node: GraphNode, providers: readonly ExecutionProvider[], onH
     }
   }
   const isOnHost = (value: Value): boolean => isKnown(value) || onHost.has(value);
-  if (node.outputs.every(isSmallInteger) && operands.every(isSmallInteger) && operands.every(isOnHost)) {
-    return { kind: 'host', reason: 'a few integers that are on the host already' };
+  if (
+    !options.everythingOnProviders &&
+    node.outputs.every(isSmallInteger) &&
+    operands.every(isSmallInteger) &&
+    operands.every(isOnHost)
+  ) {
+    return { kind: 'host', cause: 'small', reason: 'a few integers that are on the host already' };
   }
-  const reasons: string[] = [];
-  for (const [at, provider] of providers.entries()) {
+  const found = supporting(node, providers);
+  if (found !== undefined) return { kind: 'provider', provider: found };
+  const reasons = providers.map((provider) => {
     const support = provider.supports(node);
-    if (support.ok) return { kind: 'provider', provider: at };
-    reasons.push(`${provider.id}: ${support.reason}`);
-  }
-  return { kind: 'host', reason: reasons.join('; ') || 'no provider is open' };
+    return `${provider.id}: ${support.ok ? '' : support.reason}`;
+  });
+  return { kind: 'host', cause: 'unsupported', reason: reasons.join('; ') || 'no provider is open' };
+}
+
+/** Index of the first provider that takes a node. */
+function supporting(node: GraphNode, providers: readonly ExecutionProvider[]): number | undefined {
+  const at = providers.findIndex((provider) => provider.supports(node).ok);
+  return at < 0 ? undefined : at;
 }
 
 /** One step of a plan: nodes that run together, in an order that respects what they read. */

@@ -2,51 +2,78 @@
 
 import { type DType, productOf } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
-import type { Graph, GraphNode } from '../graph/graph.ts';
+import type { Graph, GraphNode, Value } from '../graph/graph.ts';
+import { withoutShape } from '../graph/types.ts';
 import { type FreshDims, NotKnownYet, nodeError, TypeInference } from '../ops/context.ts';
+import type { OperatorDefinition } from '../ops/define.ts';
 import type { OperatorRegistry } from '../ops/registry.ts';
-import { inferControl } from './infer-control.ts';
+import { type ControlInference, inferControl } from './infer-control.ts';
 
 /** Contents are followed for tensors of at most this many elements. */
 const largestContents = 256;
 
-/** Element types that carry sizes and positions. */
-const contentTypes = new Set<DType>(['int64', 'int32', 'bool']);
+/** Element types that carry sizes and positions. Old exporters compute the sizes of a resize in floats. */
+const contentTypes = new Set<DType>(['int64', 'int32', 'bool', 'float32', 'float64']);
 
 /**
- * Fills in `operator` of the node and `type`, `contents` of its outputs. Outputs whose rank only a run can tell stay
- * without a shape.
+ * Fills in `operator` and `requirements` of the node and `type`, `contents` of its outputs; it may be done again when
+ * inputs have got other types. Outputs whose rank only a run can tell stay without a shape.
+ * @param inferBody how bodies of control flow are inferred, by default with `inferTypes`
  * @throws OnnxTsError naming the node when the operator is unknown or its inputs do not suit it
  */
-export function inferNode(node: GraphNode, registry: OperatorRegistry, fresh: FreshDims): void {
+export function inferNode(
+  node: GraphNode,
+  registry: OperatorRegistry,
+  fresh: FreshDims,
+  inferBody: ControlInference['inferBody'] = (body) => inferTypes(body, registry, fresh),
+  settled = true,
+): void {
   node.operator ??= registry.resolve(node);
   const definition = node.operator;
-  if (definition.control) {
-    inferControl(node, fresh, (body) => inferTypes(body, registry, fresh));
-    return;
-  }
   try {
-    const context = new TypeInference(node, definition, fresh);
-    const types = definition.infer(context as never);
-    for (const [at, value] of node.outputs.entries()) {
-      if (!value) continue;
-      const type = types[at];
-      if (!type) throw nodeError(node, `output ${at} ("${value.name}") does not exist for these inputs.`);
-      value.type = type;
-    }
-    for (const [at, value] of node.outputs.entries()) {
-      // Bodies of loops are inferred several times with other sizes.
-      if (value && !value.constant) value.contents = undefined;
-      if (value?.type?.kind !== 'tensor' || !value.type.shape || !contentTypes.has(value.type.dtype)) continue;
-      const count = productOf(value.type.shape).constant;
-      if (count === undefined || count > largestContents) continue;
-      const contents = definition.contents?.(context as never, at);
-      if (contents?.length === count) value.contents = contents;
-    }
+    if (definition.control) inferControl(node, { fresh, inferBody }, settled);
+    else inferOutputs(node, definition, fresh);
   } catch (error) {
-    if (error instanceof NotKnownYet) return;
-    if (OnnxTsError.is(error)) throw error;
-    throw nodeError(node, `its types could not be inferred: ${(error as Error).message}.`, undefined, error);
+    if (error instanceof NotKnownYet) forgetShapes(node);
+    else if (OnnxTsError.is(error)) throw error;
+    else throw nodeError(node, `its types could not be inferred: ${(error as Error).message}.`, undefined, error);
+  }
+}
+
+function inferOutputs(node: GraphNode, definition: OperatorDefinition, fresh: FreshDims): void {
+  const context = new TypeInference(node, definition, fresh);
+  const types = definition.infer(context as never);
+  for (const [at, value] of node.outputs.entries()) {
+    if (!value) continue;
+    const type = types[at];
+    if (!type) throw nodeError(node, `output ${at} ("${value.name}") does not exist for these inputs.`);
+    value.type = type;
+    value.contents = undefined;
+  }
+  node.requirements = context.requirements.length > 0 ? context.requirements : undefined;
+  if (!definition.contents) return;
+  for (const [at, value] of node.outputs.entries()) {
+    const count = value && contentsLength(value);
+    if (count === undefined) continue;
+    const contents = definition.contents(context as never, at);
+    if (contents?.length === count) value!.contents = contents;
+  }
+}
+
+/** Number of elements of a value whose contents are worth following. */
+function contentsLength({ type }: Value): number | undefined {
+  if (type?.kind !== 'tensor' || !type.shape || !contentTypes.has(type.dtype)) return undefined;
+  const count = productOf(type.shape).constant;
+  return count !== undefined && count <= largestContents ? count : undefined;
+}
+
+/** What an earlier inference said of sizes no longer holds. */
+function forgetShapes(node: GraphNode): void {
+  node.requirements = undefined;
+  for (const output of node.outputs) {
+    if (!output) continue;
+    output.type &&= withoutShape(output.type);
+    output.contents = undefined;
   }
 }
 
@@ -57,3 +84,4 @@ export function inferNode(node: GraphNode, registry: OperatorRegistry, fresh: Fr
 export function inferTypes(graph: Graph, registry: OperatorRegistry, fresh: FreshDims): void {
   for (const node of graph.nodes) inferNode(node, registry, fresh);
 }
+

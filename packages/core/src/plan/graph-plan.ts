@@ -16,6 +16,8 @@ export interface PlanEnvironment {
   readonly evaluator: HostEvaluator;
   /** In order of preference. */
   readonly providers: readonly ExecutionProvider[];
+  /** Everything that a provider can compile goes there, however small. */
+  readonly everythingOnProviders?: boolean;
 }
 
 export class GraphPlan {
@@ -34,7 +36,7 @@ export class GraphPlan {
 
   /** @throws OnnxTsError */
   static async compile(graph: Graph, environment: PlanEnvironment, context: CompileContext): Promise<GraphPlan> {
-    const placements = assignNodes(graph, environment.providers);
+    const placements = assignNodes(graph, environment.providers, environment);
     const clusters = clusterNodes(graph, placements);
     const readers = readersOf(graph, clusters);
     const outputs = new Set(graph.outputs);
@@ -130,7 +132,7 @@ async function makeStep(
     case 'host':
       return new HostStep(node, evaluator);
     case 'late':
-      return new LateStep(node, evaluator, registry, providers);
+      return new LateStep(node, evaluator, registry, providers, environment.everythingOnProviders ? 0 : undefined);
     case 'control':
       return ControlStep.compile(node, environment, context);
   }

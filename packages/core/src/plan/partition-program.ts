@@ -2,14 +2,12 @@
 
 import {
   bodiesOf,
-  type Dim,
   elementAt,
   newTensorRef,
   type Program,
   type ProgramOutput,
   type Source,
   type Stage,
-  symbolsOfStage,
   type TensorRef,
   walk,
 } from '@onnx-ts/tensor-ir';
@@ -17,15 +15,27 @@ import { OnnxTsError } from '../errors.ts';
 import type { GraphNode, Value } from '../graph/graph.ts';
 import { nodeError, placeOf } from '../ops/context.ts';
 import { ProgramLowering } from '../ops/lowering.ts';
-import type { Partition } from '../provider/contract.ts';
+import type { LoweredPartition, Partition } from '../provider/contract.ts';
 import type { Tensor } from '../session/tensor.ts';
 
-/**
- * Lowers nodes in order.
- * @param isNeeded values that somebody outside reads
- * @throws OnnxTsError naming the node whose lowering fails
- */
+/** @param isNeeded values that somebody outside reads */
 export function buildPartition(name: string, nodes: readonly GraphNode[], isNeeded: (value: Value) => boolean): Partition {
+  const made = new Set<Value>();
+  const inputs = new Set<Value>();
+  const outputs: Value[] = [];
+  for (const node of nodes) {
+    for (const value of node.inputs) if (value && !made.has(value) && !value.constant) inputs.add(value);
+    for (const value of node.outputs) {
+      if (!value) continue;
+      made.add(value);
+      if (isNeeded(value)) outputs.push(value);
+    }
+  }
+  return { name, nodes, inputs: [...inputs], outputs, lower: () => lowerNodes(nodes, outputs) };
+}
+
+/** @throws OnnxTsError naming the node whose lowering fails */
+function lowerNodes(nodes: readonly GraphNode[], outputs: readonly Value[]): LoweredPartition {
   const lowering = new ProgramLowering();
   for (const node of nodes) {
     try {
@@ -36,8 +46,6 @@ export function buildPartition(name: string, nodes: readonly GraphNode[], isNeed
       throw new OnnxTsError('INTERNAL', what, { place: placeOf(node), cause: error });
     }
   }
-  const outputs: Value[] = [];
-  for (const node of nodes) for (const value of node.outputs) if (value && isNeeded(value)) outputs.push(value);
   const tensors = new Map<Value, TensorRef>(lowering.inputs);
   const programOutputs = outputs.map((value): ProgramOutput => {
     const source = materialised(lowering, value);
@@ -52,7 +60,7 @@ export function buildPartition(name: string, nodes: readonly GraphNode[], isNeed
     stages: lowering.builder.stages,
     outputs: programOutputs,
   };
-  return { name, nodes, inputs: [...lowering.inputs.keys()], outputs, program: withoutDeadStages(program), constants, tensors };
+  return { program: withoutDeadStages(program), inputs: [...lowering.inputs.keys()], constants, tensors };
 }
 
 /** An output that is an input or constant as it stands is copied: the two are separate buffers. */
@@ -77,12 +85,14 @@ export function withoutDeadStages(program: Program): Program {
   return { ...program, stages: kept.reverse() };
 }
 
-/** Symbols that any size in a program depends on. */
-export function programSymbols(program: Program): string[] {
+/** Symbols that any size in a partition depends on. */
+export function partitionSymbols(nodes: readonly GraphNode[]): string[] {
   const symbols = new Set<string>();
-  const add = (dims: readonly Dim[]): void => dims.forEach((dim) => dim.symbols(symbols));
-  for (const tensor of program.inputs) add(tensor.shape);
-  for (const { tensor } of program.outputs) add(tensor.shape);
-  for (const stage of program.stages) symbolsOfStage(stage, symbols);
+  for (const node of nodes) {
+    for (const value of [...node.inputs, ...node.outputs]) {
+      if (value?.type?.kind === 'tensor') for (const dim of value.type.shape ?? []) dim.symbols(symbols);
+      for (const dim of value?.contents ?? []) dim.symbols(symbols);
+    }
+  }
   return [...symbols].sort();
 }

@@ -22,7 +22,7 @@ import type { HostEvaluator } from '../session/host-evaluator.ts';
 import { tensorOfContents, typeOfHostValue } from '../session/host-value.ts';
 import { elementCount, Tensor } from '../session/tensor.ts';
 import { LruCache } from './lru.ts';
-import { buildPartition, programSymbols } from './partition-program.ts';
+import { buildPartition, partitionSymbols } from './partition-program.ts';
 import { bindShape, concreteDims, RuntimeValue } from './runtime-value.ts';
 
 /** What a plan knows while it runs. */
@@ -88,12 +88,12 @@ export class PartitionStep implements Step {
 
   private constructor(partition: Partition, provider: ExecutionProvider, executable: Executable) {
     this.nodes = partition.nodes;
-    this.operands = partition.inputs;
+    this.operands = executable.inputs ?? partition.inputs;
     this.provider = provider;
     this.executable = executable;
-    this.#inputs = partition.inputs;
+    this.#inputs = executable.inputs ?? partition.inputs;
     this.#outputs = partition.outputs;
-    this.#symbols = programSymbols(partition.program);
+    this.#symbols = partitionSymbols(partition.nodes);
   }
 
   static async compile(partition: Partition, provider: ExecutionProvider, context: CompileContext): Promise<PartitionStep> {
@@ -186,6 +186,7 @@ export class LateStep implements Step {
   readonly #evaluator: HostEvaluator;
   readonly #registry: OperatorRegistry;
   readonly #providers: readonly ExecutionProvider[];
+  readonly #threshold: number;
   readonly #compiled = new LruCache<LatePartition>(keptBindings, (partition) => partition.dispose());
 
   constructor(
@@ -193,7 +194,9 @@ export class LateStep implements Step {
     evaluator: HostEvaluator,
     registry: OperatorRegistry,
     providers: readonly ExecutionProvider[],
+    threshold = worthCompiling,
   ) {
+    this.#threshold = threshold;
     this.nodes = [node];
     this.operands = operandsOf(node);
     this.#node = node;
@@ -216,7 +219,7 @@ export class LateStep implements Step {
       else elements += elementCount(input.dims);
       if (valueInputs.has(at)) known.set(at, await input.host());
     }
-    if (plain && elements > worthCompiling) {
+    if (plain && elements >= this.#threshold) {
       const partition = await this.#partition(inputs, known);
       if (partition) {
         const results = await partition.run(inputs, state.context);

@@ -82,11 +82,22 @@ export interface Partition {
   readonly name: string;
   /** In topological order. */
   readonly nodes: readonly GraphNode[];
-  /** Values from outside that are not constants, in the order of `run`'s buffers; then the outputs. */
+  /** Values from outside that are not constants. */
   readonly inputs: readonly Value[];
+  /** Values that somebody outside reads. */
   readonly outputs: readonly Value[];
-  /** The nodes as tensor expressions. `program.inputs` are constants and then `inputs`; outputs are as `outputs`. */
+  /**
+   * The nodes as tensor expressions, for code generators. Providers with kernels of their own need not call it.
+   * @throws OnnxTsError naming a node that has no tensor form, or whose lowering fails
+   */
+  lower(): LoweredPartition;
+}
+
+export interface LoweredPartition {
+  /** Its inputs are the constants, then `inputs`; its outputs are the partition's. */
   readonly program: Program;
+  /** The partition's inputs that the program reads: many a shape is known and never read. */
+  readonly inputs: readonly Value[];
   /** Data of the program's constant inputs. Released by core after compile: copy what must stay. */
   readonly constants: ReadonlyMap<TensorRef, Tensor>;
   /** Tensor of each input and output value. */
@@ -114,6 +125,8 @@ export interface ExecutionProvider {
 }
 
 export interface Executable {
+  /** The partition's inputs that `run` wants, in the order of its buffers; absent means all. */
+  readonly inputs?: readonly Value[];
   /** Kernels in launch order, for `explain`. */
   readonly kernels: readonly KernelInfo[];
   /** @throws OnnxTsError when the sizes do not fit the model or the memory */

@@ -6,3 +6,5 @@ export type { ValueType } from '../graph/types.ts';
 export { type LifeTime, type MemoryPlan, planMemory } from '../plan/memory-plan.ts';
 export { Tensor } from '../session/tensor.ts';
 export type * from './contract.ts';
+export { HostBuffer, HostMemory } from './host-memory.ts';
+export { type KernelCall, kernelPack, type KernelPackOptions, type PackedKernel } from './kernel-pack.ts';

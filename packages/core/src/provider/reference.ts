@@ -1,71 +1,21 @@
 // The reference provider: interprets the tensor IR stage by stage. Slow and obviously right: the oracle for all others.
 
 import { interpretProgram, type Stage, type TensorBuffer, type TensorRef } from '@onnx-ts/tensor-ir';
-import { OnnxTsError } from '../errors.ts';
 import type { GraphNode } from '../graph/graph.ts';
 import { outOfRange } from '../session/host-evaluator.ts';
-import { arrayTypeOf, type Tensor } from '../session/tensor.ts';
+import { arrayTypeOf } from '../session/tensor.ts';
+import { HostBuffer, HostMemory } from './host-memory.ts';
 import type {
   BoundExecutable,
   DeviceBuffer,
   DeviceInfo,
-  DeviceMemory,
   Executable,
   ExecutionProvider,
+  LoweredPartition,
   Partition,
   ProviderFactory,
 } from './contract.ts';
 import type { DimBinding } from '@onnx-ts/tensor-ir';
-
-class HostBuffer implements DeviceBuffer {
-  readonly bytes: Uint8Array;
-
-  constructor(byteLength: number) {
-    this.bytes = new Uint8Array(byteLength);
-  }
-
-  get byteLength(): number {
-    return this.bytes.byteLength;
-  }
-}
-
-class HostMemory implements DeviceMemory {
-  bytesInUse = 0;
-  peakBytes = 0;
-  readonly #budget: number;
-
-  constructor(budget: number) {
-    this.#budget = budget;
-  }
-
-  allocate(byteLength: number): HostBuffer {
-    if (this.bytesInUse + byteLength > this.#budget || byteLength > 2 ** 40) {
-      const what = `${byteLength} bytes are needed and ${this.bytesInUse} are in use, of ${this.#budget} allowed.`;
-      throw new OnnxTsError('OUT_OF_MEMORY', what, { place: { provider: 'reference' } });
-    }
-    let buffer: HostBuffer;
-    try {
-      buffer = new HostBuffer(byteLength);
-    } catch (cause) {
-      throw new OnnxTsError('OUT_OF_MEMORY', `${byteLength} bytes cannot be allocated.`, { place: { provider: 'reference' }, cause });
-    }
-    this.bytesInUse += byteLength;
-    this.peakBytes = Math.max(this.peakBytes, this.bytesInUse);
-    return buffer;
-  }
-
-  free(buffer: DeviceBuffer): void {
-    this.bytesInUse -= buffer.byteLength;
-  }
-
-  upload(tensor: Tensor, target: DeviceBuffer): void {
-    tensor.copyBytesTo((target as HostBuffer).bytes);
-  }
-
-  download(source: DeviceBuffer, target: Uint8Array): void {
-    target.set((source as HostBuffer).bytes.subarray(0, target.byteLength));
-  }
-}
 
 const device: DeviceInfo = { provider: 'reference', name: 'TypeScript interpreter', usable: true, properties: { threads: 1 } };
 
@@ -89,7 +39,7 @@ class ReferenceProvider implements ExecutionProvider {
   readonly memory: HostMemory;
 
   constructor(budget: number) {
-    this.memory = new HostMemory(budget);
+    this.memory = new HostMemory('reference', budget);
   }
 
   supports(node: GraphNode) {
@@ -106,15 +56,19 @@ class ReferenceProvider implements ExecutionProvider {
 
 class InterpretedPartition implements Executable {
   readonly #partition: Partition;
+  readonly #lowered: LoweredPartition;
+  readonly inputs;
   readonly #constants = new Map<TensorRef, TensorBuffer>();
   readonly kernels;
 
   constructor(partition: Partition) {
     this.#partition = partition;
-    for (const [ref, tensor] of partition.constants) {
+    this.#lowered = partition.lower();
+    this.inputs = this.#lowered.inputs;
+    for (const [ref, tensor] of this.#lowered.constants) {
       this.#constants.set(ref, { dtype: tensor.type, dims: tensor.dims, data: tensor.data });
     }
-    this.kernels = partition.program.stages.map((stage) => ({
+    this.kernels = this.#lowered.program.stages.map((stage) => ({
       name: stage.name,
       kind: stage.kind,
       nodes: [(stage.origin as GraphNode | undefined)?.name ?? ''],
@@ -122,7 +76,8 @@ class InterpretedPartition implements Executable {
   }
 
   bind(dims: DimBinding): BoundExecutable {
-    const { inputs, outputs, tensors, program } = this.#partition;
+    const { inputs, tensors, program } = this.#lowered;
+    const { outputs } = this.#partition;
     const view = (tensor: TensorRef, buffer: DeviceBuffer): TensorBuffer => {
       const sizes = tensor.shape.map((dim) => dim.evaluate(dims));
       const Storage = arrayTypeOf(tensor.dtype as 'float32');

@@ -3,6 +3,7 @@
 import type { GraphNode } from '../graph/graph.ts';
 import type { GraphPlan } from '../plan/graph-plan.ts';
 import { PartitionStep } from '../plan/steps.ts';
+import type { HostCause } from '../partition/assign.ts';
 import type { KernelInfo } from '../provider/contract.ts';
 
 export interface ExplainedStep {
@@ -12,6 +13,8 @@ export interface ExplainedStep {
   readonly nodes: readonly { readonly name: string; readonly op: string }[];
   /** Why it is not on a provider. */
   readonly reason?: string;
+  /** For steps on the host: the kind of reason. `unsupported` means that no provider could take the node. */
+  readonly cause?: HostCause;
   readonly kernels?: readonly KernelInfo[];
   /** Values copied to this step's device before it runs, as far as they come from elsewhere. */
   readonly copiesIn: readonly string[];
@@ -45,6 +48,7 @@ export function explainPlan(plan: GraphPlan, providers: Explanation['providers']
       nodes: step.nodes.map(named),
       copiesIn,
       ...(reason !== undefined && { reason }),
+      ...(placement.kind === 'host' && { cause: placement.cause }),
       ...(isPartition && { kernels: step.executable.kernels }),
     };
   });

@@ -3,7 +3,7 @@
 import type { DType } from '@onnx-ts/tensor-ir';
 import { Dim } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
-import type { Graph, Value } from '../graph/graph.ts';
+import type { Graph, GraphNode, Value } from '../graph/graph.ts';
 import type { ValueType } from '../graph/types.ts';
 import { importModel } from '../onnx/import-model.ts';
 import type { HostValue, OperatorDefinition } from '../ops/define.ts';
@@ -34,6 +34,11 @@ export interface SessionOptions {
   readonly enableProfiling?: boolean;
   /** Bytes each provider may allocate. */
   readonly memoryBudget?: number;
+  /**
+   * `auto` keeps work on the host that is not worth a device (a few integers); `providers` gives providers everything they
+   * can compile, which is for testing them.
+   */
+  readonly placement?: 'auto' | 'providers';
   /** Seed of random operators that have none of their own. */
   readonly seed?: number;
   /** Custom operators, found before the built-in ones of a lower version. */
@@ -271,10 +276,12 @@ export async function createSession(source: ModelSource, options: SessionOptions
       let randomCount = 0;
       const base = options.seed ?? Math.random() * 2 ** 32;
       const evaluator = new HostEvaluator(registry, () => base + randomCount++);
-      prepareGraph(graph, { registry, fresh, evaluator });
+      // A composite with a kernel of its own stays whole.
+      const keep = (node: GraphNode): boolean => providers.some((provider) => provider.supports(node).ok);
+      prepareGraph(graph, { registry, fresh, evaluator, keep });
       plan = await GraphPlan.compile(
         graph,
-        { registry, evaluator, providers },
+        { registry, evaluator, providers, everythingOnProviders: options.placement === 'providers' },
         {
           ...(signal && { signal }),
           progress: (fraction, what) => onProgress?.({ phase: 'compile', fraction, what }),

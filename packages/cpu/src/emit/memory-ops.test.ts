@@ -151,7 +151,9 @@ describe.each(types)('%s', (type) => {
       (buffer) => new Uint8Array(buffer, pageSize - bytes).set(bytesOf(data)),
       [pageSize - bytes - 8, 0, 0],
     );
-    expect(Array.from(view(type, memory, 16, lanes) as Int32Array)).toEqual(Array.from({ length: lanes }, () => data[0]));
+    expect(Array.from(view(type, memory, 16, lanes) as Int32Array)).toEqual(
+      Array.from({ length: lanes }, () => data[0]),
+    );
   });
 
   it.each(lanesOf(type))('loads and stores %s lanes at a stride', (lanes) => {
@@ -189,7 +191,10 @@ describe('small floats', () => {
   const smallFloats = types.filter((type) => isSmallFloat(type));
 
   it.each(smallFloats)('decodes all bit patterns of %s', (type) => {
-    const patterns = elements(type, Array.from({ length: 2 ** bitsOf(type) }, (_, bits) => bits));
+    const patterns = elements(
+      type,
+      Array.from({ length: 2 ** bitsOf(type) }, (_, bits) => bits),
+    );
     const kernel = { inputs: [type], output: 'float32' as const, emit: () => {} };
     const expected = Float32Array.from(patterns as Uint8Array, (bits) => decodeFloat(type as 'float16', bits));
     expect(apply(kernel, compile(kernel, 4), [patterns])).toEqual(expected);
@@ -220,7 +225,8 @@ describe.each(['int4', 'uint4', 'int2', 'uint2', 'float4e2m1'] as const)('packed
   const random = randomFrom(seed);
   const source = Uint8Array.from({ length: 8 }, () => random() * 256);
   const count = (8 * 8) / bits;
-  const rawAt = (bytes: Uint8Array, at: number): number => (bytes[(at * bits) >> 3] >> ((at * bits) & 7)) & (2 ** bits - 1);
+  const rawAt = (bytes: Uint8Array, at: number): number =>
+    (bytes[(at * bits) >> 3] >> ((at * bits) & 7)) & (2 ** bits - 1);
 
   it('moves single elements', () => {
     for (let at = 0; at < count; at++) {
@@ -240,7 +246,9 @@ describe.each(['int4', 'uint4', 'int2', 'uint2', 'float4e2m1'] as const)('packed
       );
       const stored = new Uint8Array(memory, 64, 8);
       for (let i = 0; i < count; i++) {
-        expect(rawAt(stored, i)).toBe(i === to ? rawAt(source, at) : rawAt(Uint8Array.of(...new Array(8).fill(0x5a)), i));
+        expect(rawAt(stored, i)).toBe(
+          i === to ? rawAt(source, at) : rawAt(Uint8Array.of(...new Array(8).fill(0x5a)), i),
+        );
       }
     }
   });
@@ -260,6 +268,10 @@ describe.each(['int4', 'uint4', 'int2', 'uint2', 'float4e2m1'] as const)('packed
       [0, 64, 0],
     );
     const stored = new Uint8Array(memory, 64, 8);
-    expect([0, 1, 2, 3, 4, 5].map((i) => rawAt(stored, i))).toEqual([0, ...[3, 4, 5, 6].map((i) => rawAt(source, i)), 0]);
+    expect([0, 1, 2, 3, 4, 5].map((i) => rawAt(stored, i))).toEqual([
+      0,
+      ...[3, 4, 5, 6].map((i) => rawAt(source, i)),
+      0,
+    ]);
   });
 });

@@ -22,9 +22,11 @@ export function elementBytes(dtype: DType): 1 | 2 | 4 | 8 {
 export function emitLoadVector(c: EmitContext, dtype: DType, offset = 0): void {
   const { f, lanes } = c;
   const bytes = elementBytes(dtype);
+  if (bytes === 8 && lanes === 4) throw new TypeError(`4 lanes of ${dtype} do not fit a vector`);
   switch (bytes) {
     case 8:
-      return f.load('v128.load', offset, 8);
+      f.load('v128.load', offset, 8);
+      return;
     case 4:
       if (lanes === 4) f.load('v128.load', offset, 4);
       else f.load('v128.load64_zero', offset, 4);
@@ -88,7 +90,10 @@ export function emitLoadStrided(c: EmitContext, dtype: DType, address: Local, st
 export function emitStoreVector(c: EmitContext, dtype: DType, offset = 0): void {
   const { f, lanes } = c;
   const bytes = elementBytes(dtype);
-  if (isWide(dtype)) return f.store('v128.store', offset, 8);
+  if (isWide(dtype)) {
+    f.store('v128.store', offset, 8);
+    return;
+  }
   if (bytes === 4) {
     if (lanes === 4) f.store('v128.store', offset, 4);
     else f.storeLane('v128.store64_lane', 0, offset, 4);
@@ -134,19 +139,25 @@ export function emitLoadScalar(c: EmitContext, dtype: DType, offset = 0): void {
   const { f } = c;
   switch (dtype) {
     case 'float32':
-      return f.load('f32.load', offset);
+      f.load('f32.load', offset);
+      return;
     case 'float64':
-      return f.load('f64.load', offset);
+      f.load('f64.load', offset);
+      return;
     case 'int64':
     case 'uint64':
-      return f.load('i64.load', offset);
+      f.load('i64.load', offset);
+      return;
     case 'int32':
     case 'uint32':
-      return f.load('i32.load', offset);
+      f.load('i32.load', offset);
+      return;
     case 'int8':
-      return f.load('i32.load8_s', offset);
+      f.load('i32.load8_s', offset);
+      return;
     case 'int16':
-      return f.load('i32.load16_s', offset);
+      f.load('i32.load16_s', offset);
+      return;
   }
   f.load(elementBytes(dtype) === 1 ? 'i32.load8_u' : 'i32.load16_u', offset);
   emitFromRawScalar(c, dtype);
@@ -177,8 +188,14 @@ export function emitLoadSplat(c: EmitContext, dtype: DType, offset = 0): void {
 /** address → the bits there, zero-extended to a lane, in all lanes. */
 function emitLoadBits(c: EmitContext, bytes: 1 | 2 | 4 | 8, offset: number): void {
   const { f } = c;
-  if (bytes === 8) return f.load('v128.load64_splat', offset);
-  if (bytes === 4) return f.load('v128.load32_splat', offset);
+  if (bytes === 8) {
+    f.load('v128.load64_splat', offset);
+    return;
+  }
+  if (bytes === 4) {
+    f.load('v128.load32_splat', offset);
+    return;
+  }
   f.load(bytes === 2 ? 'i32.load16_u' : 'i32.load8_u', offset);
   f.op('i32x4.splat');
 }
@@ -210,7 +227,10 @@ function emitNarrow(c: EmitContext, dtype: DType, bytes: 1 | 2): void {
 
 function pushStrided(c: EmitContext, lane: number, address: Local, strideBytes: Local, pointer: Local): void {
   const { f } = c;
-  if (lane === 0) return f.get(address);
+  if (lane === 0) {
+    f.get(address);
+    return;
+  }
   f.get(lane === 1 ? address : pointer);
   f.get(strideBytes);
   f.op('i32.add');

@@ -3,7 +3,7 @@
 
 import type { DType } from '@onnx-ts/tensor-ir';
 import type { EmitContext } from './context.ts';
-import { Terms, type Term } from './terms.ts';
+import { type Term, Terms } from './terms.ts';
 
 interface MinifloatFormat {
   readonly exponentBits: number;
@@ -86,13 +86,13 @@ export function emitEncodeMinifloat(c: EmitContext, dtype: DType, saturate: bool
     // Beyond the largest: for `fn`, the next code is the NaN; for `ieee`, the infinity.
     const limit = saturate || special === 'none' ? largest : largest + 1;
     const clamped = t.op('i32x4.min_s', rounded, t.bits(limit));
-    const isNaN = t.op('i32x4.gt_s', magnitude, t.bits(infinityBits));
+    const isNotNumber = t.op('i32x4.gt_s', magnitude, t.bits(infinityBits));
     const sign = t.and(t.op('i32x4.shr_u', x, t.i32(31 - width)), t.bits(1 << width));
     if (special !== 'fnuz') {
-      t.select(t.bits(nan), t.or(clamped, sign), isNaN)();
+      t.select(t.bits(nan), t.or(clamped, sign), isNotNumber)();
       return;
     }
-    const isBad = saturate ? isNaN : t.or(isNaN, t.op('i32x4.gt_s', rounded, t.bits(largest)));
+    const isBad = saturate ? isNotNumber : t.or(isNotNumber, t.op('i32x4.gt_s', rounded, t.bits(largest)));
     const code = t.keep(clamped);
     // A zero has no sign.
     const signed = t.or(code, t.and(sign, t.op('i32x4.ne', code, t.bits(0))));

@@ -6,7 +6,7 @@ import type { EmitContext } from './context.ts';
 import { emitLaneWise } from './lane-wise.ts';
 import { emitFromRaw, emitToRaw } from './raw-bits.ts';
 import { emitFromRawScalar, emitToRawScalar } from './scalar-raw-bits.ts';
-import { Terms, type Term } from './terms.ts';
+import { type Term, Terms } from './terms.ts';
 
 /** base, index → bits of the element. */
 function emitLoadBits(c: EmitContext, dtype: DType): void {

@@ -32,7 +32,6 @@ function power(d: F64, mantissa: Term, exponent: Term, y: Term): Term {
   const t = d.keep(d.op('f64x2.pmax', product, d.const(-160)));
   const anchored = d.keep(d.add(t, d.const(roundingAnchor)));
   const fraction = d.keep(d.sub(t, d.sub(anchored, d.const(roundingAnchor))));
-  const one = d.const(1);
   const scale = d.op('i64x2.add', d.op('i64x2.shl', anchored, d.i32(52)), d.const(1));
   return d.mul(d.horner(fraction, exp2Coefficients), scale);
 }

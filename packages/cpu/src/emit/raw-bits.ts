@@ -17,13 +17,21 @@ import { isNarrowFloat, narrowBits, signOf } from './value-type.ts';
 export function emitFromRaw(c: EmitContext, type: ExprType): void {
   const { f } = c;
   if (isNarrowFloat(type)) {
-    if (type === 'bfloat16') return emitDecodeBfloat16(c);
-    if (type === 'float8e8m0') return emitDecodeE8M0(c);
-    return emitDecodeMinifloat(c, type as DType);
+    if (type === 'bfloat16') {
+      emitDecodeBfloat16(c);
+      return;
+    }
+    if (type === 'float8e8m0') {
+      emitDecodeE8M0(c);
+      return;
+    }
+    emitDecodeMinifloat(c, type as DType);
+    return;
   }
   if (type === 'bool') {
     new Terms(c, 'f32x4').bits(0)();
-    return f.op('i32x4.ne');
+    f.op('i32x4.ne');
+    return;
   }
   const bits = narrowBits(type);
   if (bits === undefined || signOf(type) === 'u') return;
@@ -36,8 +44,14 @@ export function emitFromRaw(c: EmitContext, type: ExprType): void {
 /** Value → bits. Narrow floats are rounded to nearest even, without saturation. */
 export function emitToRaw(c: EmitContext, type: ExprType): void {
   const { f } = c;
-  if (isNarrowFloat(type)) return emitEncode(c, type, false);
-  if (type === 'bool') return f.op('i32x4.neg');
+  if (isNarrowFloat(type)) {
+    emitEncode(c, type, false);
+    return;
+  }
+  if (type === 'bool') {
+    f.op('i32x4.neg');
+    return;
+  }
   const bits = narrowBits(type);
   if (bits === undefined || signOf(type) === 'u') return;
   new Terms(c, 'f32x4').bits(2 ** bits - 1)();

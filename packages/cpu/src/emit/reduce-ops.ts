@@ -54,8 +54,14 @@ const fromWord = (word: number): number[] => Array.from({ length: 16 }, (_, byte
 export function emitHorizontal(c: EmitContext, op: LaneReduceOp, type: ExprType): void {
   const { f, lanes } = c;
   if (type === 'bool' && lanes === 4) {
-    if (op === 'or' || op === 'max') return f.op('v128.any_true');
-    if (op === 'and' || op === 'min') return f.op('i32x4.all_true');
+    if (op === 'or' || op === 'max') {
+      f.op('v128.any_true');
+      return;
+    }
+    if (op === 'and' || op === 'min') {
+      f.op('i32x4.all_true');
+      return;
+    }
   }
   const fold = (word: number): void =>
     f.scope(() => {

@@ -12,7 +12,10 @@ import { emitCast } from './vector-cast.ts';
 /** x → x converted; the rules are those of the vector cast. */
 export function emitCastScalar(c: EmitContext, from: ExprType, to: ExprType, saturate: boolean): void {
   if (from === to) return;
-  if (to === 'bool') return emitToBool(c, from);
+  if (to === 'bool') {
+    emitToBool(c, from);
+    return;
+  }
   if (isFloat(to)) emitToFloat(c, from, to, saturate);
   else if (isFloat(from)) emitFloatToInteger(c, from, to, saturate);
   else emitIntegerToInteger(c, from, to, saturate);
@@ -34,7 +37,8 @@ function emitToFloat(c: EmitContext, from: ExprType, to: ExprType, saturate: boo
     const source = from === 'index' ? 'int32' : from;
     emitSplat(c, source);
     emitCast({ ...c, lanes: 2 }, source, to, saturate);
-    return emitExtract(c, 'f32x4', 0);
+    emitExtract(c, 'f32x4', 0);
+    return;
   }
   const target = to === 'float64' ? 'f64' : 'f32';
   if (!isFloat(from)) f.op(`${target}.convert_${isWide(from) ? 'i64' : 'i32'}_${signOf(from)}`);

@@ -26,7 +26,8 @@ export function emitUnaryScalar(c: EmitContext, op: UnaryOp, type: ExprType): vo
   const { f } = c;
   if (type === 'bool') {
     if (op !== 'not') unsupported(op, type);
-    return f.op('i32.eqz');
+    f.op('i32.eqz');
+    return;
   }
   const scalar = scalarOf(type);
   if (scalar === 'f32' || scalar === 'f64') emitFloatUnaryScalar(c, op, type, scalar);
@@ -42,12 +43,15 @@ function emitFloatUnaryScalar(c: EmitContext, op: UnaryOp, type: ExprType, scala
     case 'ceil':
     case 'trunc':
     case 'sqrt':
-      return f.op(`${scalar}.${op}`);
+      f.op(`${scalar}.${op}`);
+      return;
     case 'round':
-      return f.op(`${scalar}.nearest`);
+      f.op(`${scalar}.nearest`);
+      return;
     case 'not':
     case 'popcount':
-      return unsupported(op, type);
+      unsupported(op, type);
+      return;
     default:
       throughVector(c, type, 1, () => emitFloatUnary(c, op, type));
   }
@@ -84,12 +88,14 @@ function emitIntegerUnaryScalar(c: EmitContext, op: UnaryOp, type: ExprType, wor
         f.op('i32.and');
       }
       f.op(`${word}.popcnt`);
-      return emitExtend(c, type);
+      emitExtend(c, type);
+      return;
     case 'neg':
     case 'not':
       pushInt(c, word, -1);
       f.op(`${word}.${op === 'neg' ? 'mul' : 'xor'}`);
-      return emitExtend(c, type);
+      emitExtend(c, type);
+      return;
     case 'abs':
     case 'sign':
       break;
@@ -138,14 +144,17 @@ function emitBoolBinaryScalar(c: EmitContext, op: BinaryOp): void {
     case 'and':
     case 'mul':
     case 'min':
-      return f.op('i32.and');
+      f.op('i32.and');
+      return;
     case 'or':
     case 'add':
     case 'max':
-      return f.op('i32.or');
+      f.op('i32.or');
+      return;
     case 'xor':
     case 'sub':
-      return f.op('i32.xor');
+      f.op('i32.xor');
+      return;
     default:
       unsupported(op, 'bool');
   }
@@ -160,12 +169,15 @@ function emitFloatBinaryScalar(c: EmitContext, op: BinaryOp, type: ExprType, sca
     case 'div':
     case 'min':
     case 'max':
-      return f.op(`${scalar}.${op}`);
+      f.op(`${scalar}.${op}`);
+      return;
     case 'rem':
     case 'mod':
-      return c.helpers.call(f, remainderHelpers[`${op}_${scalar}`]);
+      c.helpers.call(f, remainderHelpers[`${op}_${scalar}`]);
+      return;
     case 'pow':
-      return throughVector(c, type, 2, () => emitFloatBinary(c, op, type, {}));
+      throughVector(c, type, 2, () => emitFloatBinary(c, op, type, {}));
+      return;
     default:
       unsupported(op, type);
   }
@@ -179,14 +191,16 @@ function emitIntegerBinaryScalar(c: EmitContext, op: BinaryOp, type: ExprType, w
     case 'sub':
     case 'mul':
       f.op(`${word}.${op}`);
-      return emitExtend(c, type);
+      emitExtend(c, type);
+      return;
     case 'and':
     case 'or':
     case 'xor':
-      return f.op(`${word}.${op}`);
+      f.op(`${word}.${op}`);
+      return;
     case 'min':
     case 'max':
-      return f.scope(() => {
+      f.scope(() => {
         const t = new Terms(c, 'f32');
         const b = t.pop(word);
         const a = t.pop(word);
@@ -195,27 +209,34 @@ function emitIntegerBinaryScalar(c: EmitContext, op: BinaryOp, type: ExprType, w
         t.op(`${word}.${op === 'min' ? 'lt' : 'gt'}_${sign}`, a, b)();
         f.select();
       });
+      return;
     case 'div':
       c.helpers.call(f, quotients[`${word}_${sign}`]);
-      return emitExtend(c, type);
+      emitExtend(c, type);
+      return;
     case 'rem':
-      return c.helpers.call(f, remainders[`${word}_${sign}`]);
+      c.helpers.call(f, remainders[`${word}_${sign}`]);
+      return;
     case 'mod':
-      return c.helpers.call(f, modulos[`${word}_${sign}`]);
+      c.helpers.call(f, modulos[`${word}_${sign}`]);
+      return;
     case 'shl':
     case 'shr':
       emitScalarShift(c, op, type, word);
       if (op === 'shl') emitExtend(c, type);
       return;
     case 'pow':
-      return emitPowerScalar(c, type, word);
+      emitPowerScalar(c, type, word);
   }
 }
 
 function emitPowerScalar(c: EmitContext, type: ExprType, word: 'i32' | 'i64'): void {
   const { f } = c;
   const sign = signOf(type);
-  if (word === 'i64') return c.helpers.call(f, integerPowers[sign]);
+  if (word === 'i64') {
+    c.helpers.call(f, integerPowers[sign]);
+    return;
+  }
   f.scope(() => {
     const exponent = f.local('i32');
     f.set(exponent);
@@ -232,7 +253,10 @@ function emitPowerScalar(c: EmitContext, type: ExprType, word: 'i32' | 'i64'): v
 export function emitCompareScalar(c: EmitContext, op: CompareOp, type: ExprType): void {
   const { f } = c;
   const scalar = scalarOf(type);
-  if (scalar === 'f32' || scalar === 'f64') return f.op(`${scalar}.${op}`);
+  if (scalar === 'f32' || scalar === 'f64') {
+    f.op(`${scalar}.${op}`);
+    return;
+  }
   f.op(op === 'eq' || op === 'ne' ? `${scalar}.${op}` : `${scalar}.${op}_${signOf(type)}`);
 }
 
@@ -261,7 +285,10 @@ export function emitBitcastScalar(c: EmitContext, from: ExprType, to: ExprType):
   else if (source === 'i32' && target === 'f32') f.op('f32.reinterpret_i32');
   else if (source === 'f64' && target === 'i64') f.op('i64.reinterpret_f64');
   else if (source === 'i64' && target === 'f64') f.op('f64.reinterpret_i64');
-  if (!isNarrowFloat(to) && to !== 'bool') return emitExtend(c, to);
+  if (!isNarrowFloat(to) && to !== 'bool') {
+    emitExtend(c, to);
+    return;
+  }
   const bits = narrowBits(from);
   if (bits !== undefined) {
     f.i32Const(2 ** bits - 1);
@@ -275,13 +302,16 @@ export function emitConstScalar(c: EmitContext, type: ExprType, value: number | 
   const { f } = c;
   switch (scalarOf(type)) {
     case 'f32':
-      return f.f32Const(Number(value));
+      f.f32Const(Number(value));
+      return;
     case 'f64':
-      return f.f64Const(Number(value));
+      f.f64Const(Number(value));
+      return;
     case 'i64':
-      return f.i64Const(BigInt.asIntN(64, BigInt(value)));
+      f.i64Const(BigInt.asIntN(64, BigInt(value)));
+      return;
     case 'i32':
-      return f.i32Const(type === 'bool' ? Number(Number(value) !== 0) : Number(value) | 0);
+      f.i32Const(type === 'bool' ? Number(Number(value) !== 0) : Number(value) | 0);
   }
 }
 

@@ -12,11 +12,13 @@ export function emitFromRawScalar(c: EmitContext, type: ExprType): void {
   if (isNarrowFloat(type)) {
     emitSplatShape(c, 'i32x4');
     emitFromRaw(c, type);
-    return emitExtract(c, 'f32x4', 0);
+    emitExtract(c, 'f32x4', 0);
+    return;
   }
   if (type === 'bool') {
     f.i32Const(0);
-    return f.op('i32.ne');
+    f.op('i32.ne');
+    return;
   }
   if (signOf(type) === 's') emitExtend(c, type);
 }
@@ -36,10 +38,17 @@ export function emitExtend(c: EmitContext, type: ExprType): void {
   if (bits === undefined) return;
   if (signOf(type) === 'u') {
     f.i32Const(2 ** bits - 1);
-    return f.op('i32.and');
+    f.op('i32.and');
+    return;
   }
-  if (bits === 8) return f.op('i32.extend8_s');
-  if (bits === 16) return f.op('i32.extend16_s');
+  if (bits === 8) {
+    f.op('i32.extend8_s');
+    return;
+  }
+  if (bits === 16) {
+    f.op('i32.extend16_s');
+    return;
+  }
   f.i32Const(32 - bits);
   f.op('i32.shl');
   f.i32Const(32 - bits);

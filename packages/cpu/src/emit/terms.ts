@@ -15,8 +15,14 @@ export type FloatShape = 'f32x4' | 'f64x2' | 'f32' | 'f64';
 export function pushConstant(c: EmitContext, shape: NumberShape, value: number | bigint): void {
   const { f } = c;
   const local = c.constantLocal?.(shape, value);
-  if (local) return f.get(local);
-  if (Number(value) === 0 && !Object.is(value, -0)) return f.lanesConst('i32x4', 0);
+  if (local) {
+    f.get(local);
+    return;
+  }
+  if (Number(value) === 0 && !Object.is(value, -0)) {
+    f.lanesConst('i32x4', 0);
+    return;
+  }
   switch (shape) {
     case 'f32x4':
       f.f32Const(Number(value));

@@ -4,7 +4,7 @@ import type { HelperDefinition } from './context.ts';
 import { oddPolynomial, withSignOf } from './exp-f32.ts';
 import { joinDemoted, pairsOf } from './halves.ts';
 import { mathF64 } from './math-f64.ts';
-import { Terms, type Term } from './terms.ts';
+import { type Term, Terms } from './terms.ts';
 import { evenWords } from './vector-integer.ts';
 
 type F32 = Terms<'f32x4'>;
@@ -13,8 +13,8 @@ const signBit = 0x8000_0000;
 /** Adding this to a float64 rounds to an integer, which is then in the low word. */
 const roundingAnchor = 1.5 * 2 ** 52;
 // π ÷ 2 in two parts (fdlibm): products of the first with integers of 20 bits are exact.
-const halfPiUpper = 1.57079632673412561417;
-const halfPiLower = 6.07710050650619224932e-11;
+const halfPiUpper = 1.5707963267341256;
+const halfPiLower = 6.077100506303966e-11;
 /** Beyond this, lanes are reduced one by one. */
 const reductionLimit = 1e6;
 
@@ -33,7 +33,12 @@ function reduce(t: F32, magnitude: Term): ReducedAngle {
     const angle = d.sub(d.sub(x, d.mul(n, d.const(halfPiUpper))), d.mul(n, d.const(halfPiLower)));
     return { anchored, angle: d.keep(angle) };
   });
-  const angle = t.keep(joinDemoted(t, parts.map((part) => part.angle)));
+  const angle = t.keep(
+    joinDemoted(
+      t,
+      parts.map((part) => part.angle),
+    ),
+  );
   const [low, high = low] = parts.map((part) => part.anchored);
   const quadrant = t.once(() => {
     low();
@@ -76,7 +81,10 @@ export function cos(t: F32, x: Term): Term {
 }
 
 /** (tan r ÷ r − 1) ÷ r² for |r| ≤ π/4, in powers of r². */
-const tanCoefficients = [0.33333155512809753, 0.13338837027549744, 0.05340799689292908, 0.02444233000278473, 0.0030997239518910646, 0.009397686459124088];
+const tanCoefficients = [
+  0.33333155512809753, 0.13338837027549744, 0.05340799689292908, 0.02444233000278473, 0.0030997239518910646,
+  0.009397686459124088,
+];
 
 export function tan(t: F32, x: Term): Term {
   return orLargeAngle(t, x, 'tan', (magnitude) => {
@@ -132,7 +140,9 @@ function fromConstant(t: F32, whole: number, rest: number, x: Term): Term {
 }
 
 /** (asin x ÷ x − 1) ÷ x² for |x| ≤ 0.5, in powers of x². */
-const asinCoefficients = [0.16666752099990845, 0.07495306432247162, 0.045469772070646286, 0.02418077364563942, 0.04216641187667847];
+const asinCoefficients = [
+  0.16666752099990845, 0.07495306432247162, 0.045469772070646286, 0.02418077364563942, 0.04216641187667847,
+];
 
 /** asin |x| where |x| ≤ 0.5, otherwise asin √((1 − |x|) ÷ 2), which is half of acos |x|. */
 function arcsineCore(t: F32, magnitude: Term, isFar: Term): Term {

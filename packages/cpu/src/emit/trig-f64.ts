@@ -90,8 +90,7 @@ function sineAndCosine(t: F64, { angle, rest }: ReducedAngle): { readonly sine: 
 }
 
 /** All bits of a lane where the low bit of the quadrant is set. */
-const isOdd = (t: F64, quadrant: Term): Term =>
-  t.op('i64x2.ne', t.and(quadrant, t.bits64(1n)), t.bits64(0n));
+const isOdd = (t: F64, quadrant: Term): Term => t.op('i64x2.ne', t.and(quadrant, t.bits64(1n)), t.bits64(0n));
 
 /** The second bit of the quadrant at the place of the sign. */
 const turnBit = (t: F64, quadrant: Term): Term => t.op('i64x2.shl', quadrant, t.i32(62));

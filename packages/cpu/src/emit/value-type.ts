@@ -22,7 +22,8 @@ export function shapeOf(type: ExprType): NumberShape {
 }
 
 export function scalarOf(type: ExprType): ScalarType {
-  if (type === 'string' || type === 'complex64' || type === 'complex128') throw new TypeError(`kernels do not compute ${type}`);
+  if (type === 'string' || type === 'complex64' || type === 'complex128')
+    throw new TypeError(`kernels do not compute ${type}`);
   if (isFloat(type)) return type === 'float64' ? 'f64' : 'f32';
   return isWide(type) ? 'i64' : 'i32';
 }

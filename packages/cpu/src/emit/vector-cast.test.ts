@@ -49,7 +49,9 @@ describe.each(types)('casts from %s', (from) => {
 
 describe('bitcasts', () => {
   for (const from of types) {
-    for (const to of types.filter((type) => type !== from && bitsOf(type) === bitsOf(from) && from !== 'bool' && type !== 'bool')) {
+    for (const to of types.filter(
+      (type) => type !== from && bitsOf(type) === bitsOf(from) && from !== 'bool' && type !== 'bool',
+    )) {
       it(`${from} to ${to}`, () => {
         // JavaScript numbers do not keep the payload of a NaN.
         const values = interestingValues(from).filter((value) => !(isFloat(from) && Number.isNaN(value)));

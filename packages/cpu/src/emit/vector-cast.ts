@@ -2,11 +2,11 @@
 
 import { type ExprType, integerRange, isFloat, isUnsigned } from '@onnx-ts/tensor-ir';
 import type { EmitContext } from './context.ts';
-import { oddConversions, wrapFloat64 } from './integer-helpers.ts';
 import { joinLow } from './halves.ts';
+import { oddConversions, wrapFloat64 } from './integer-helpers.ts';
 import { emitLaneWise } from './lane-wise.ts';
 import { emitRoundTo } from './raw-bits.ts';
-import { Terms, type Term } from './terms.ts';
+import { type Term, Terms } from './terms.ts';
 import { isNarrowFloat, isWide, narrowBits, scalarOf, signOf, smallRange } from './value-type.ts';
 import { emitFloatCompare } from './vector-float.ts';
 import { emitIntegerCompare, emitLowWords, emitWrap, upper } from './vector-integer.ts';
@@ -17,8 +17,14 @@ import { emitIntegerCompare, emitLowWords, emitWrap, upper } from './vector-inte
  */
 export function emitCast(c: EmitContext, from: ExprType, to: ExprType, saturate: boolean): void {
   if (from === to) return;
-  if (to === 'bool') return emitToBool(c, from);
-  if (from === 'bool') return emitFromBool(c, to);
+  if (to === 'bool') {
+    emitToBool(c, from);
+    return;
+  }
+  if (from === 'bool') {
+    emitFromBool(c, to);
+    return;
+  }
   if (isFloat(from)) {
     if (isFloat(to)) emitFloatToFloat(c, from, to, saturate);
     else if (isWide(to)) emitFloatToWide(c, from, to, saturate);
@@ -39,16 +45,19 @@ function emitFromBool(c: EmitContext, to: ExprType): void {
   switch (scalarOf(to)) {
     case 'f32':
       new Terms(c, 'f32x4').const(1)();
-      return f.op('v128.and');
+      f.op('v128.and');
+      return;
     case 'f64':
       f.op('i64x2.extend_low_i32x4_s');
       new Terms(c, 'f64x2').const(1)();
-      return f.op('v128.and');
+      f.op('v128.and');
+      return;
     case 'i64':
       f.op('i64x2.extend_low_i32x4_s');
-      return f.op('i64x2.neg');
+      f.op('i64x2.neg');
+      return;
     case 'i32':
-      return f.op('i32x4.neg');
+      f.op('i32x4.neg');
   }
 }
 
@@ -56,7 +65,10 @@ function emitFloatToFloat(c: EmitContext, from: ExprType, to: ExprType, saturate
   if (from === 'float64') {
     if (isNarrowFloat(to)) emitDemoteToOdd(c);
     else c.f.op('f32x4.demote_f64x2_zero');
-  } else if (to === 'float64') return c.f.op('f64x2.promote_low_f32x4');
+  } else if (to === 'float64') {
+    c.f.op('f64x2.promote_low_f32x4');
+    return;
+  }
   if (isNarrowFloat(to)) emitRoundTo(c, to, saturate);
 }
 
@@ -105,7 +117,10 @@ function emitIntegerToFloat(c: EmitContext, from: ExprType, to: ExprType, satura
       joinLow(t, results)();
     });
   } else {
-    if (to === 'float64') return f.op(`f64x2.convert_low_i32x4_${sign}`);
+    if (to === 'float64') {
+      f.op(`f64x2.convert_low_i32x4_${sign}`);
+      return;
+    }
     f.op(narrowBits(from) === undefined ? `f32x4.convert_i32x4_${sign}` : 'f32x4.convert_i32x4_s');
   }
   if (isNarrowFloat(to)) emitRoundTo(c, to, saturate);
@@ -114,9 +129,13 @@ function emitIntegerToFloat(c: EmitContext, from: ExprType, to: ExprType, satura
 function emitSingleToSmall(c: EmitContext, to: ExprType, saturate: boolean): void {
   const { f } = c;
   if (saturate) {
-    if (to === 'uint32') return f.op('i32x4.trunc_sat_f32x4_u');
+    if (to === 'uint32') {
+      f.op('i32x4.trunc_sat_f32x4_u');
+      return;
+    }
     f.op('i32x4.trunc_sat_f32x4_s');
-    return emitClampSmall(c, 'int32', to);
+    emitClampSmall(c, 'int32', to);
+    return;
   }
   f.scope(() => {
     const t = new Terms(c, 'f32x4');
@@ -142,9 +161,13 @@ function emitSingleToSmall(c: EmitContext, to: ExprType, saturate: boolean): voi
 function emitDoubleToSmall(c: EmitContext, to: ExprType, saturate: boolean): void {
   const { f } = c;
   if (saturate) {
-    if (to === 'uint32') return f.op('i32x4.trunc_sat_f64x2_u_zero');
+    if (to === 'uint32') {
+      f.op('i32x4.trunc_sat_f64x2_u_zero');
+      return;
+    }
     f.op('i32x4.trunc_sat_f64x2_s_zero');
-    return emitClampSmall(c, 'int32', to);
+    emitClampSmall(c, 'int32', to);
+    return;
   }
   f.scope(() => {
     const t = new Terms(c, 'f64x2');
@@ -184,11 +207,13 @@ function emitIntegerToInteger(c: EmitContext, from: ExprType, to: ExprType, satu
     }
     if (saturate) emitClampWide(c, from, to);
     emitLowWords(c);
-    return emitWrap(c, to);
+    emitWrap(c, to);
+    return;
   }
   if (isWide(to)) {
     if (saturate && !isUnsigned(from) && isUnsigned(to)) emitClampSmall(c, from, 'uint32');
-    return f.op(`i64x2.extend_low_i32x4_${signOf(from)}`);
+    f.op(`i64x2.extend_low_i32x4_${signOf(from)}`);
+    return;
   }
   if (saturate) emitClampSmall(c, from, to);
   else emitWrap(c, to);

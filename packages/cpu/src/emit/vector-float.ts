@@ -26,14 +26,18 @@ export function emitFloatUnary(c: EmitContext, op: UnaryOp, type: ExprType): voi
     case 'ceil':
     case 'trunc':
     case 'sqrt':
-      return f.op(`${shape}.${op}`);
+      f.op(`${shape}.${op}`);
+      return;
     case 'round':
-      return f.op(`${shape}.nearest`);
+      f.op(`${shape}.nearest`);
+      return;
     case 'sign':
-      return emitSign(c, shape);
+      emitSign(c, shape);
+      return;
     case 'not':
     case 'popcount':
-      return unsupported(op, type);
+      unsupported(op, type);
+      return;
     default:
       if (shape === 'f32x4') emitMathF32(c, op);
       else c.helpers.call(f, mathF64[op]);
@@ -59,18 +63,25 @@ export function emitFloatBinary(c: EmitContext, op: BinaryOp, type: ExprType, fa
     case 'sub':
     case 'mul':
     case 'div':
-      return f.op(`${shape}.${op}`);
+      f.op(`${shape}.${op}`);
+      return;
     case 'min':
     case 'max':
-      return emitExtreme(c, op, shape, facts);
+      emitExtreme(c, op, shape, facts);
+      return;
     case 'rem':
     case 'mod': {
       const helper = remainderHelpers[`${op}_${shape === 'f64x2' ? 'f64' : 'f32'}`];
-      return emitLaneWise(c, [shape, shape], shape, () => c.helpers.call(f, helper));
+      emitLaneWise(c, [shape, shape], shape, () => c.helpers.call(f, helper));
+      return;
     }
     case 'pow':
-      if (shape === 'f32x4') return emitPowF32(c);
-      return c.helpers.call(f, powF64);
+      if (shape === 'f32x4') {
+        emitPowF32(c);
+        return;
+      }
+      c.helpers.call(f, powF64);
+      return;
     default:
       unsupported(op, type);
   }
@@ -82,7 +93,10 @@ export function emitFloatBinary(c: EmitContext, op: BinaryOp, type: ExprType, fa
  */
 function emitExtreme(c: EmitContext, op: 'min' | 'max', shape: 'f32x4' | 'f64x2', facts: BinaryFacts): void {
   const { f } = c;
-  if (facts.rightIsNumber) return f.op(`${shape}.p${op}`);
+  if (facts.rightIsNumber) {
+    f.op(`${shape}.p${op}`);
+    return;
+  }
   f.scope(() => {
     const t = new Terms(c, shape);
     const b = t.pop();
@@ -92,7 +106,10 @@ function emitExtreme(c: EmitContext, op: 'min' | 'max', shape: 'f32x4' | 'f64x2'
 }
 
 export function emitFloatCompare(c: EmitContext, op: CompareOp, type: ExprType): void {
-  if (type !== 'float64') return c.f.op(`f32x4.${op}`);
+  if (type !== 'float64') {
+    c.f.op(`f32x4.${op}`);
+    return;
+  }
   c.f.op(`f64x2.${op}`);
   emitLowWords(c);
 }

@@ -1,11 +1,11 @@
 // Integer and bool operations on vectors.
 
-import { bitsOf, type BinaryOp, type CompareOp, type ExprType, isUnsigned, type UnaryOp } from '@onnx-ts/tensor-ir';
+import { type BinaryOp, bitsOf, type CompareOp, type ExprType, isUnsigned, type UnaryOp } from '@onnx-ts/tensor-ir';
 import type { PlainOp } from '../wasm/opcodes.ts';
 import type { EmitContext } from './context.ts';
 import { integerPowers, modulos, quotients, remainders } from './integer-helpers.ts';
 import { emitLaneWise } from './lane-wise.ts';
-import { Terms, type Term } from './terms.ts';
+import { type Term, Terms } from './terms.ts';
 import { isWide, narrowBits, shapeOf, signOf, unsupported } from './value-type.ts';
 
 /** Even words of two vectors: the low halves of four 64-bit lanes. */
@@ -41,13 +41,16 @@ export function emitIntegerUnary(c: EmitContext, op: UnaryOp, type: ExprType): v
   switch (op) {
     case 'neg':
       f.op(`${shape}.neg`);
-      return emitWrap(c, type);
+      emitWrap(c, type);
+      return;
     case 'abs':
       if (isUnsigned(type)) return;
       f.op(`${shape}.abs`);
-      return emitWrap(c, type);
+      emitWrap(c, type);
+      return;
     case 'sign':
-      return emitSign(c, type);
+      emitSign(c, type);
+      return;
     case 'floor':
     case 'ceil':
     case 'round':
@@ -55,9 +58,11 @@ export function emitIntegerUnary(c: EmitContext, op: UnaryOp, type: ExprType): v
       return;
     case 'not':
       f.op('v128.not');
-      return emitWrap(c, type);
+      emitWrap(c, type);
+      return;
     case 'popcount':
-      return emitPopcount(c, type);
+      emitPopcount(c, type);
+      return;
     default:
       unsupported(op, type);
   }
@@ -122,25 +127,36 @@ export function emitIntegerBinary(c: EmitContext, op: BinaryOp, type: ExprType):
     case 'sub':
     case 'mul':
       f.op(`${shape}.${op}`);
-      return emitWrap(c, type);
+      emitWrap(c, type);
+      return;
     case 'and':
     case 'or':
     case 'xor':
-      return f.op(`v128.${op}`);
+      f.op(`v128.${op}`);
+      return;
     case 'min':
     case 'max':
-      if (wide) return emitWideExtreme(c, op, type);
-      return f.op(`i32x4.${op}_${signOf(type)}`);
+      if (wide) {
+        emitWideExtreme(c, op, type);
+        return;
+      }
+      f.op(`i32x4.${op}_${signOf(type)}`);
+      return;
     case 'div':
     case 'rem':
     case 'mod':
-      if (wide) return emitWideDivision(c, op, type);
-      return emitDivision(c, op, type);
+      if (wide) {
+        emitWideDivision(c, op, type);
+        return;
+      }
+      emitDivision(c, op, type);
+      return;
     case 'shl':
     case 'shr':
-      return emitShift(c, op, type);
+      emitShift(c, op, type);
+      return;
     case 'pow':
-      return emitPower(c, type);
+      emitPower(c, type);
   }
 }
 
@@ -149,8 +165,7 @@ function emitWideExtreme(c: EmitContext, op: 'min' | 'max', type: ExprType): voi
     const t = new Terms(c, 'f32x4');
     const b = t.pop();
     const a = t.pop();
-    const flip = (x: Term): Term =>
-      isUnsigned(type) ? t.xor(x, () => c.f.lanesConst('i64x2', signBits64)) : x;
+    const flip = (x: Term): Term => (isUnsigned(type) ? t.xor(x, () => c.f.lanesConst('i64x2', signBits64)) : x);
     const greater = t.op('i64x2.gt_s', flip(a), flip(b));
     t.op('v128.bitselect', op === 'max' ? a : b, op === 'max' ? b : a, greater)();
   });
@@ -208,7 +223,6 @@ export function upper(t: Terms, x: Term): Term {
 }
 
 function emitShift(c: EmitContext, op: 'shl' | 'shr', type: ExprType): void {
-  const { f } = c;
   const word = isWide(type) ? 'i64' : 'i32';
   emitLaneWise(c, [shapeOf(type), shapeOf(type)], shapeOf(type), () => emitScalarShift(c, op, type, word));
   if (op === 'shl') emitWrap(c, type);
@@ -253,7 +267,8 @@ export function emitShiftBy(c: EmitContext, op: 'shl' | 'shr', type: ExprType, a
   const keepsSign = op === 'shr' && !isUnsigned(type);
   if (!isInside && !keepsSign) {
     f.drop();
-    return f.lanesConst('i32x4', 0);
+    f.lanesConst('i32x4', 0);
+    return;
   }
   f.i32Const(isInside ? amount : width - 1);
   const shape = isWide(type) ? 'i64x2' : 'i32x4';
@@ -269,7 +284,8 @@ function emitPower(c: EmitContext, type: ExprType): void {
   const shape = shapeOf(type);
   const sign = signOf(type);
   if (isWide(type)) {
-    return emitLaneWise(c, [shape, shape], shape, () => c.helpers.call(c.f, integerPowers[sign]));
+    emitLaneWise(c, [shape, shape], shape, () => c.helpers.call(c.f, integerPowers[sign]));
+    return;
   }
   const { f } = c;
   f.scope(() => {

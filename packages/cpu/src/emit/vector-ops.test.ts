@@ -26,19 +26,22 @@ import {
   emitUnaryScalar,
 } from './scalar-ops.ts';
 import { isWide } from './value-type.ts';
-import {
-  emitBinary,
-  emitCompare,
-  emitConst,
-  emitSelect,
-  emitShiftBy,
-  emitTest,
-  emitUnary,
-} from './vector-ops.ts';
+import { emitBinary, emitCompare, emitConst, emitSelect, emitShiftBy, emitTest, emitUnary } from './vector-ops.ts';
 
 const floats: readonly DType[] = ['float32', 'float64', 'float16', 'bfloat16', 'float8e4m3fn', 'float8e5m2'];
 const integers: readonly DType[] = [
-  'int32', 'uint32', 'int64', 'uint64', 'int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4', 'int2', 'uint2',
+  'int32',
+  'uint32',
+  'int64',
+  'uint64',
+  'int8',
+  'uint8',
+  'int16',
+  'uint16',
+  'int4',
+  'uint4',
+  'int2',
+  'uint2',
 ];
 
 function pairs(type: DType, random: () => number): [ScalarValue[], ScalarValue[]] {
@@ -82,7 +85,8 @@ describe('unary operations', () => {
           vector: (c) => emitUnary(c, op, type),
           scalar: (c) => emitUnaryScalar(c, op, type),
           // Two set bits are more than an int2 can hold.
-          reference: type === 'int2' ? (x: never) => wrapInt2(unaryFunction(op, type)(x) as number) : unaryFunction(op, type),
+          reference:
+            type === 'int2' ? (x: never) => wrapInt2(unaryFunction(op, type)(x) as number) : unaryFunction(op, type),
         },
         [values],
       );
@@ -112,10 +116,27 @@ describe('unary operations', () => {
 describe('binary operations', () => {
   const floatOps: readonly BinaryOp[] = ['add', 'sub', 'mul', 'div', 'min', 'max', 'mod', 'rem'];
   const integerOps: readonly BinaryOp[] = [
-    'add', 'sub', 'mul', 'div', 'mod', 'rem', 'pow', 'min', 'max', 'and', 'or', 'xor', 'shl', 'shr',
+    'add',
+    'sub',
+    'mul',
+    'div',
+    'mod',
+    'rem',
+    'pow',
+    'min',
+    'max',
+    'and',
+    'or',
+    'xor',
+    'shl',
+    'shr',
   ];
   const boolOps: readonly BinaryOp[] = ['and', 'or', 'xor', 'min', 'max'];
-  for (const [types, ops] of [[floats, floatOps], [integers, integerOps], [['bool'] as const, boolOps]] as const) {
+  for (const [types, ops] of [
+    [floats, floatOps],
+    [integers, integerOps],
+    [['bool'] as const, boolOps],
+  ] as const) {
     for (const type of types) {
       it.each(ops)(`%s of ${type}`, (op) => {
         const reference = binaryFunction(op, type) as (a: ScalarValue, b: ScalarValue) => ScalarValue;
@@ -129,11 +150,17 @@ describe('binary operations', () => {
         };
         if (!isExtreme) return check(test, pairs(type, randomFrom(seed)));
         // Which of two zeros is the smaller one is not specified.
-        const columns = pairs(type, randomFrom(seed)).map((column) => column.map(unsigned)) as [ScalarValue[], ScalarValue[]];
+        const columns = pairs(type, randomFrom(seed)).map((column) => column.map(unsigned)) as [
+          ScalarValue[],
+          ScalarValue[],
+        ];
         check(test, columns);
         const facts: Case = { ...test, vector: (c) => emitBinary(c, op, type, { rightIsNumber: true }) };
         const numbers = columns[0].map((_, i) => i).filter((i) => !Number.isNaN(columns[1][i]));
-        check(facts, columns.map((column) => numbers.map((i) => column[i])));
+        check(
+          facts,
+          columns.map((column) => numbers.map((i) => column[i])),
+        );
       });
     }
   }

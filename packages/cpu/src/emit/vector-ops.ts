@@ -1,25 +1,12 @@
 // One operation of the tensor IR on one vector of lanes: the entry points. Operands are on the WebAssembly stack, in
 // order; the result replaces them. See `value-type.ts` for how types are held, `scalar-ops.ts` for the same on scalars.
 
-import {
-  type BinaryOp,
-  type CompareOp,
-  type ExprType,
-  isFloat,
-  type TestOp,
-  type UnaryOp,
-} from '@onnx-ts/tensor-ir';
+import { type BinaryOp, type CompareOp, type ExprType, isFloat, type TestOp, type UnaryOp } from '@onnx-ts/tensor-ir';
 import type { EmitContext } from './context.ts';
 import { emitFromRaw, emitToRaw } from './raw-bits.ts';
 import { pushConstant } from './terms.ts';
 import { isWide, scalarOf, shapeOf } from './value-type.ts';
-import {
-  type BinaryFacts,
-  emitFloatBinary,
-  emitFloatCompare,
-  emitFloatTest,
-  emitFloatUnary,
-} from './vector-float.ts';
+import { type BinaryFacts, emitFloatBinary, emitFloatCompare, emitFloatTest, emitFloatUnary } from './vector-float.ts';
 import {
   emitBoolBinary,
   emitBoolUnary,
@@ -72,6 +59,9 @@ export function emitBitcast(c: EmitContext, from: ExprType, to: ExprType): void 
 
 /** Pushes a constant in all lanes. Integers must fit their type, floats are rounded to float32 or float64. */
 export function emitConst(c: EmitContext, type: ExprType, value: number | bigint): void {
-  if (type === 'bool') return pushConstant(c, 'i32x4', Number(value) !== 0 ? -1 : 0);
+  if (type === 'bool') {
+    pushConstant(c, 'i32x4', Number(value) !== 0 ? -1 : 0);
+    return;
+  }
   pushConstant(c, shapeOf(type), scalarOf(type) === 'i64' ? BigInt(value) : Number(value));
 }

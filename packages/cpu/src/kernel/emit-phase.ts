@@ -33,7 +33,7 @@ export function emitPhase(phase: LoopPhase & { readonly stage?: Stage }, context
   const plan = new Plan({ ...context, stage: phase.stage, written });
   planTiles(plan, phase.parallel, () => planBlock(plan, phase.body));
   // The draft also finds out which constants are worth a local.
-  const constants = new HoistedConstants(40);
+  const constants = new HoistedConstants(24);
   const draft = new FunctionBuilder(phase.name, kernelParams);
   plan.root.emit(contextFor(draft, context, constants, true));
   const f = new FunctionBuilder(phase.name, kernelParams);

@@ -13,6 +13,7 @@ import {
   type Reduction,
   type Statement,
   type TensorRef,
+  valueOf,
   walkStatements,
 } from '@onnx-ts/tensor-ir';
 import { elementBytes, emitStoreFirst, emitStoreLanes, emitStoreScalar, emitStoreVector } from '../emit/memory-ops.ts';
@@ -319,16 +320,20 @@ function planVectorLoop(
 
 /** How a vector loop is cut up: lanes by the types in it, vectors side by side by the size of its body. */
 export function vectorShape(plan: Plan, statement: ForStatement): { lanes: 2 | 4; copies: number } {
-  const { loops, body, reductions } = statement;
+  const { loops, body } = statement;
   const axis = loops[loops.length - 1].axis;
   const roots: Expr[] = [];
   const local = new Set<Binder>([axis]);
+  const addReduction = ({ variable, value, arg }: Reduction): void => {
+    // Positions are 32 bits wide in the lanes of this nest's own vector loop.
+    roots.push(value, ...(arg ? [] : [valueOf(variable)]));
+  };
   const visit = (inner: Statement): void => {
     if (inner.kind === 'alloc') local.add(inner.tensor);
     if (inner.kind === 'store') roots.push(inner.value);
     else if (inner.kind === 'for') {
-      roots.push(...inner.reductions.map(({ value }) => value));
-      for (const { variable, arg } of inner.reductions) if (arg) roots.push(arg.position, ...[variable].map(valueRead));
+      inner.reductions.forEach(addReduction);
+      if (inner !== statement) for (const { variable, arg } of inner.reductions) if (arg) roots.push(valueOf(variable));
     } else roots.push(...expressionsOf(inner));
   };
   visit(statement);
@@ -338,13 +343,9 @@ export function vectorShape(plan: Plan, statement: ForStatement): { lanes: 2 | 4
     for (const binder of plan.bindersOf(e)) if (local.has(binder)) return true;
     return e.kind === 'load' && local.has(e.source);
   };
-  const lanes = lanesOf([...laneTypesOf(resolved, varies), ...reductions.map(({ variable }) => variable.dtype)]);
+  const lanes = lanesOf(laneTypesOf(resolved, varies));
   const weight = weightOf(resolved);
   return { lanes, copies: weight <= 12 ? 4 : weight <= 32 ? 2 : 1 };
-}
-
-function valueRead(tensor: TensorRef): Expr {
-  return { kind: 'load', type: tensor.dtype, source: tensor, index: [] };
 }
 
 function assignedIn(body: readonly Statement[], reductions: readonly Reduction[]): TensorRef[] {

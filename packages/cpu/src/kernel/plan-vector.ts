@@ -1,8 +1,8 @@
 // Plans expressions as vectors: one lane for each of several consecutive iterations of the vector loop.
 
-import { type CompareOp, type Expr, type ExprType, walk } from '@onnx-ts/tensor-ir';
+import { type CompareOp, type DType, type Expr, type ExprType, walk } from '@onnx-ts/tensor-ir';
 import { emitReplace } from '../emit/lane-wise.ts';
-import { emitLoadLanes, emitLoadSplat, emitLoadVector } from '../emit/memory-ops.ts';
+import { elementBytes, emitLoadLanes, emitLoadSplat, emitLoadVector } from '../emit/memory-ops.ts';
 import {
   emitBinary,
   emitBitcast,
@@ -17,7 +17,7 @@ import {
 import { isWide, type Lanes, shapeOf } from '../emit/value-type.ts';
 import { isPacked } from './packed.ts';
 import type { Plan } from './plan.ts';
-import { addressOf, counterOf, frameOf, laneStride } from './plan-address.ts';
+import { type Address, addressOf, counterOf, frameOf, laneStride } from './plan-address.ts';
 import { branchValue, code, scalarValue } from './plan-scalar.ts';
 import { type Code, Value } from './scope.ts';
 
@@ -131,7 +131,7 @@ function loadVector(plan: Plan, e: Expr & { kind: 'load' }, copy: number): Value
   }
   const { lanes, partial } = plan.vector!;
   if (partial || isPacked(e.source.dtype)) return fromLanes(plan, e, copy);
-  if (!isConvex(plan, e.guard) || !isUnit(plan, e)) return fromLanes(plan, e, copy);
+  if (!isConvex(plan, e.guard) || !strideOf(plan, e)) return fromLanes(plan, e, copy);
   // The guard holds on an interval: if both ends are inside, so is everything between.
   const ends = [0, lanes - 1].map((lane) => scalarValue(plan, e.guard!, { copy, lane }));
   const both = plan.scope.define(`inside ${plan.keyOf(e.guard)}.${copy}`, code('i32', ends, ({ f }) => f.op('i32.and')));
@@ -144,8 +144,10 @@ function loadVector(plan: Plan, e: Expr & { kind: 'load' }, copy: number): Value
   );
 }
 
-function isUnit(plan: Plan, e: Expr & { kind: 'load' }): boolean {
-  return e.source.kind === 'tensor' && (laneStride(plan, e.source, e.index[0])?.is(1) ?? false);
+/** Elements between lanes when that is one of the numbers for which there is special code. */
+function strideOf(plan: Plan, e: Expr & { kind: 'load' }): 1 | -1 | 2 | undefined {
+  const stride = e.source.kind === 'tensor' ? laneStride(plan, e.source, e.index[0])?.constant : undefined;
+  return stride === 1 || stride === -1 || stride === 2 ? stride : undefined;
 }
 
 /** @param isReal the elements of all lanes exist whenever this is evaluated */
@@ -166,18 +168,44 @@ function plainLoad(plan: Plan, e: Expr & { kind: 'load' }, copy: number, isReal:
       false,
     );
   }
-  if (isUnit(plan, e)) {
-    return new Value(
-      'v128',
-      (c) => {
-        first.push(c);
-        emitLoadVector(c, source.dtype, first.offset);
-      },
-      false,
-    );
+  const stride = strideOf(plan, e);
+  if (stride === 1) return loadRun(source.dtype, first);
+  if (stride === -1) {
+    const run = loadRun(source.dtype, of(lanes - 1));
+    const order = isWide(source.dtype) || lanes === 2 ? [1, 0] : [3, 2, 1, 0];
+    return shuffled(source.dtype, run, run, order);
+  }
+  if (stride === 2) {
+    // The second run begins so early that it ends with the last element that is wanted.
+    const bytes = (lanes - 1) * elementBytes(source.dtype);
+    const second = isReal
+      ? { push: first.push, offset: first.offset + bytes }
+      : { push: (c: Parameters<Code>[0]) => pushAddress(c, { push: first.push, offset: first.offset + bytes }), offset: 0 };
+    const order = lanes === 2 ? [0, isWide(source.dtype) ? 3 : 5] : [0, 2, 5, 7];
+    return shuffled(source.dtype, loadRun(source.dtype, first), loadRun(source.dtype, second), order);
   }
   const addresses = Array.from({ length: lanes }, (_, lane) => of(lane));
   return new Value('v128', (c) => emitLoadLanes(c, source.dtype, (lane) => pushAddress(c, addresses[lane])), false);
+}
+
+/** Consecutive elements. */
+function loadRun(dtype: DType, { push, offset }: Address): Value {
+  return new Value(
+    'v128',
+    (c) => {
+      push(c);
+      emitLoadVector(c, dtype, offset);
+    },
+    true,
+  );
+}
+
+/** Lanes chosen from two vectors; the lanes of the second are numbered after those of the first. */
+function shuffled(dtype: DType, a: Value, b: Value, order: readonly number[]): Value {
+  const bytes = isWide(dtype) ? 8 : 4;
+  const wanted = Array.from({ length: 16 / bytes }, (_, lane) => order[lane % order.length]);
+  const lanes = wanted.flatMap((lane) => Array.from({ length: bytes }, (_, byte) => lane * bytes + byte));
+  return code('v128', [a, b], ({ f }) => f.shuffle(lanes));
 }
 
 export function pushAddress(c: Parameters<Code>[0], { push, offset }: { push: Code; offset: number }): void {

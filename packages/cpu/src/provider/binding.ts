@@ -113,10 +113,10 @@ export class Binding {
   }
 
   #places(offsets: ReadonlyMap<TensorRef, number>): (tensor: TensorRef) => Place {
-    const { partition } = this.#executable;
+    const { partition, lowered } = this.#executable;
     const buffers = new Map<TensorRef, number>();
-    for (const [index, value] of [...partition.inputs, ...partition.outputs].entries()) {
-      buffers.set(partition.tensors.get(value)!, index);
+    for (const [index, value] of [...lowered.inputs, ...partition.outputs].entries()) {
+      buffers.set(lowered.tensors.get(value)!, index);
     }
     return (tensor) => {
       const storage = this.#executable.storageOf(tensor);

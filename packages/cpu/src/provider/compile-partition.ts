@@ -1,6 +1,6 @@
 // Partition → fused kernels → one WebAssembly module → an executable whose weights are in place.
 
-import { type CompileContext, type GraphNode, type KernelInfo, OnnxTsError, type Partition, type Tensor } from '@onnx-ts/core/provider';
+import { type CompileContext, type GraphNode, type KernelInfo, OnnxTsError, type Partition } from '@onnx-ts/core/provider';
 import {
   assignLayouts,
   canonicalKernel,
@@ -27,7 +27,8 @@ export async function compilePartition(
   partition: Partition,
   context: CompileContext,
 ): Promise<CpuExecutable> {
-  const { fused, products } = prepareTemplates(assignLayouts(fuseProgram(partition.program)));
+  const lowered = partition.lower();
+  const { fused, products } = prepareTemplates(assignLayouts(fuseProgram(lowered.program)));
   const module = new ModuleBuilder();
   importLinearMemory(module, provider.shared);
   const target = {
@@ -59,9 +60,9 @@ export async function compilePartition(
   const compiledModule = await WebAssembly.compile(module.toBytes());
   context.progress?.(0.9, 'weights');
   const id = await provider.pool.addModule(compiledModule);
-  const executable = new CpuExecutable(provider, partition, fused, kernels, id, describeKernels(fused));
+  const executable = new CpuExecutable(provider, partition, lowered, fused, kernels, id, describeKernels(fused));
   try {
-    await executable.load(partition.constants as ReadonlyMap<TensorRef, Tensor>);
+    await executable.load(lowered.constants);
   } catch (error) {
     executable.dispose();
     throw error;

@@ -6,6 +6,7 @@ import {
   type Executable,
   type GraphNode,
   type KernelInfo,
+  type LoweredPartition,
   OnnxTsError,
   type Partition,
   type RunContext,
@@ -30,6 +31,8 @@ export interface LaunchableKernel {
 export class CpuExecutable implements Executable {
   readonly provider: CpuProvider;
   readonly partition: Partition;
+  readonly lowered: LoweredPartition;
+  readonly inputs: LoweredPartition['inputs'];
   readonly fused: FusedProgram;
   readonly kernels: readonly KernelInfo[];
   readonly module: number;
@@ -44,6 +47,7 @@ export class CpuExecutable implements Executable {
   constructor(
     provider: CpuProvider,
     partition: Partition,
+    lowered: LoweredPartition,
     fused: FusedProgram,
     launches: readonly LaunchableKernel[],
     module: number,
@@ -51,6 +55,8 @@ export class CpuExecutable implements Executable {
   ) {
     this.provider = provider;
     this.partition = partition;
+    this.lowered = lowered;
+    this.inputs = lowered.inputs;
     this.fused = fused;
     this.module = module;
     this.kernels = kernels;

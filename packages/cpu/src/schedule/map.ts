@@ -24,6 +24,7 @@ import { LoopDomain } from './domain.ts';
 import { flatten, offsetIn } from './flatten.ts';
 import type { ScheduledPhase } from './scheduled.ts';
 import { tileBox } from './tiles.ts';
+import { crossAxis, turnBlocks } from './transpose.ts';
 
 /** One assignment for each point of a box: tensor[offset] = value. */
 export interface BoxStore {
@@ -85,6 +86,12 @@ export function mapPhase(
   const pointCost = 0.1 + elementCost(analysis, domain.roots, inner);
   const base = { name: stage.name || stage.kind, stage, independent: false };
   if (!inner) return { ...base, parallel: [], body, cost: { points: Dim.constant(1), pointCost } };
+  const across = crossAxis(analysis, group, inner, domain.roots.slice(0, stores.length));
+  if (across) {
+    const outer = group.filter((axis) => axis !== across && axis !== inner);
+    const { parallel, points, body: turned } = turnBlocks(analysis, outer, across, inner, body);
+    return { ...base, parallel, body: turned, cost: { points, pointCost } };
+  }
   const { parallel, loops, points } = tileBox(group.slice(0, -1), inner, pointCost);
   return { ...base, parallel, body: [{ kind: 'for', loops, reductions: [], body }], cost: { points, pointCost } };
 }

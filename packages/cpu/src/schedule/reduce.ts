@@ -26,6 +26,7 @@ import {
   valueOf,
   walk,
 } from '@onnx-ts/tensor-ir';
+import { columnSums } from './column-sums.ts';
 import { elementCost, estimate, loadWeights } from './cost.ts';
 import { coefficientIn, LoopDomain } from './domain.ts';
 import type { BoxStore } from './map.ts';
@@ -121,6 +122,10 @@ export function reducePhase(
     return { ...base, ...tileRows(outer, tile, overSize, pointCost) };
   }
   const loops = unrolled(inner, value) ?? serialLoops(inner);
+  if (loops[0]?.mode === 'serial' && !reduction.arg && isStream(analysis, value, inner, lane)) {
+    const sums = columnSums({ outer: outer.slice(0, -1), lane, over: inner, reduction: reductions[0], finished });
+    return { ...base, ...sums, cost: { points: sums.points.mul(overSize), pointCost } };
+  }
   const tiling = tileBox(outer.slice(0, -1), lane, pointCost * Math.max(1, estimate(overSize)));
   const each: Statement[] = [...declare, { kind: 'for', loops, reductions, body: [] }, ...finished];
   return {
@@ -158,6 +163,7 @@ export function laneLoops(axes: readonly Axis[], lane: Axis | undefined): LoopHe
 function unrolled(axes: readonly Axis[], value: Expr): LoopHeader[] | undefined {
   const count = sizeOfLoops(axes).constant;
   if (axes.length === 0 || count === undefined || count > 25) return undefined;
+  if (axes.some(({ size }) => size.constant === undefined)) return undefined;
   let nodes = 0;
   walk(value, () => nodes++);
   return nodes * count > 1500 ? undefined : axes.map((axis) => ({ axis, mode: 'unroll' }));
@@ -197,3 +203,16 @@ function laneCost(analysis: IndexAnalysis, value: Expr, lane: Axis): number {
   return weights * Math.max(1, 4 / Math.max(1, size));
 }
 
+
+/** True when a reduction is long and reads everything once: then the order of memory matters more than registers. */
+function isStream(analysis: IndexAnalysis, value: Expr, over: readonly Axis[], lane: Axis): boolean {
+  if (estimate(sizeOfLoops(over)) < 64 || estimate(lane.size) < 32) return false;
+  let [loads, streams] = [0, 0];
+  walk(value, (e) => {
+    if (e.kind !== 'load' || e.index.length !== 1) return;
+    loads++;
+    const isAlong = over.every((axis) => !coefficientIn(analysis, e.index[0], axis)?.is(0));
+    if (isAlong && coefficientIn(analysis, e.index[0], lane)?.is(1)) streams++;
+  });
+  return loads > 0 && loads === streams;
+}

@@ -46,6 +46,20 @@ export function tileBox(outer: readonly Axis[], inner: Axis, pointCost: number, 
   return { parallel, loops, points: Dim.constant(points) };
 }
 
+/** A loop over a part of an axis, with the axis that counts the parts. */
+export function partOf(
+  axis: Axis,
+  length: number,
+  mode: LoopHeader['mode'],
+): { parallel: Axis[]; loop: LoopHeader; points: Dim } {
+  const { constant } = axis.size;
+  if (constant !== undefined && constant <= 2 * length) return { parallel: [], loop: { axis, mode }, points: axis.size };
+  const part = newAxis(`${axis.name}c`, axis.size.ceilDiv(length));
+  const begin = mul(toIndex(part), dimension(length));
+  const end = min(dimension(axis.size), add(begin, length));
+  return { parallel: [part], loop: { axis, mode, begin, end }, points: Dim.constant(length).min(axis.size) };
+}
+
 export function sizeOfLoops(axes: readonly Axis[]): Dim {
   return axes.reduce((size, axis) => size.mul(axis.size), Dim.constant(1));
 }

@@ -1,0 +1,118 @@
+// Makes cases from choices and judges them: two runtimes, one verdict.
+
+import { OnnxTsError } from '@onnx-ts/core';
+import { type Family, operatorOf, type RandomCase, type Tolerance } from './case.ts';
+import { CaseBuilder } from './case-builder.ts';
+import { differenceOf, scaleOf } from './compare.ts';
+import { families } from './families.ts';
+import { printCase } from './print-case.ts';
+import { Draws } from './random.ts';
+import { isPeer, NotSupported, type Results, type RuntimeId, runOn } from './runtimes.ts';
+import { latestOpset, versionsOf } from './schemas.ts';
+
+/**
+ * - `pass`: both agree;
+ * - `fail`: they do not;
+ * - `unsupported`: one of them lacks what the case needs;
+ * - `error`: one of them threw something else, or ended its process;
+ * - `timeout`: no answer in time.
+ */
+export type Outcome = 'pass' | 'fail' | 'unsupported' | 'error' | 'timeout';
+
+export interface Verdict {
+  readonly outcome: Outcome;
+  readonly op: string;
+  /** Why it did not pass. */
+  readonly reason: string;
+  readonly text: string;
+  readonly choices: readonly number[];
+}
+
+/** Where a case comes from: a seed, or choices that were recorded earlier. */
+export interface CaseSource {
+  readonly family: string;
+  readonly seed: number;
+  readonly choices?: readonly number[];
+  /** Only this generator of the family. */
+  readonly only?: string;
+}
+
+export function makeCase(source: CaseSource, against: RuntimeId): RandomCase & { readonly choices: readonly number[] } {
+  const family = families.find((item) => item.name === source.family);
+  if (!family) throw new TypeError(`there is no family "${source.family}"`);
+  const draws = source.choices ? Draws.replay(source.choices) : Draws.seeded(source.seed);
+  const key = chooseGenerator(family, draws, source.only);
+  const place = operatorOf(key);
+  const versions = versionsOf(place.op, place.domain);
+  // Older versions now and then; the newest operator set is not the most common one.
+  const version = versions.length > 1 && draws.below(3) === 2 ? draws.pick(versions) : versions[0];
+  const floor = Math.max(place.domain === '' ? (version?.since ?? 13) : 13, 7);
+  const newest = isPeer(against) ? newestPeerOpset : latestOpset;
+  const until = place.domain === '' ? Math.min(version?.until ?? latestOpset, newest) : 24;
+  const opset = draws.between(floor, Math.max(floor, until));
+  const builder = new CaseBuilder({ draws, opset, version, isPeer: isPeer(against) });
+  family.cases[key](builder);
+  const model = builder.message(new Set(builder.graph.nodes.map((node) => node.domain ?? '')));
+  return { family: family.name, op: key, model, feeds: builder.feeds, tolerance: builder.tolerance, choices: draws.choices };
+}
+
+/** What a peer knows for certain. */
+const newestPeerOpset = 26;
+
+/** Other implementations of a function come with errors of their own. */
+function peerTolerance({ ulps, spread, ...rest }: Tolerance): Tolerance {
+  if (ulps === 0 && spread === 0) return { ulps, spread, ...rest };
+  return { ulps: ulps * 2 + 4, spread: spread * 2 + 1, ...rest };
+}
+
+function chooseGenerator(family: Family, draws: Draws, only: string | undefined): string {
+  const keys = Object.keys(family.cases);
+  const allowed = only === undefined ? keys : keys.filter((key) => key === only);
+  if (allowed.length === 0) throw new TypeError(`"${family.name}" has no generator "${only}"`);
+  return draws.pick(allowed);
+}
+
+/** Never throws. */
+export async function judge(source: CaseSource, against: RuntimeId): Promise<Verdict> {
+  let test: ReturnType<typeof makeCase>;
+  try {
+    test = makeCase(source, against);
+  } catch (error) {
+    return { outcome: 'error', op: source.only ?? '', reason: `generator: ${(error as Error).stack}`, text: '', choices: [] };
+  }
+  const verdict = (outcome: Outcome, reason = ''): Verdict => {
+    const text = outcome === 'pass' ? '' : printCase(test);
+    return { outcome, op: test.op, reason, text, choices: test.choices };
+  };
+  let expected: Results;
+  try {
+    expected = await runOn('reference', test);
+  } catch (error) {
+    return verdict(outcomeOf(error), `reference: ${messageOf(error)}`);
+  }
+  let actual: Results;
+  try {
+    actual = await runOn(against, test, expected);
+  } catch (error) {
+    return verdict(outcomeOf(error), `${against}: ${messageOf(error)}`);
+  }
+  const scale = scaleOf(Object.values(test.feeds));
+  const tolerance = isPeer(against) ? peerTolerance(test.tolerance) : test.tolerance;
+  for (const [name, value] of Object.entries(expected)) {
+    const difference = differenceOf(actual[name], value, tolerance, scale);
+    if (difference !== undefined) return verdict('fail', `"${name}" of ${against} ${difference}`);
+  }
+  return verdict('pass');
+}
+
+function outcomeOf(error: unknown): Outcome {
+  return error instanceof NotSupported || (OnnxTsError.is(error) && error.code === 'UNSUPPORTED') ? 'unsupported' : 'error';
+}
+
+function messageOf(error: unknown): string {
+  if (OnnxTsError.is(error)) {
+    const cause = error.code === 'INTERNAL' && error.cause instanceof Error ? `\n${error.cause.stack}` : '';
+    return `${error.code}: ${error.message}${cause}`;
+  }
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

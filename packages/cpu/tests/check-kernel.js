@@ -1,0 +1,57 @@
+// Runs a kernel in WebAssembly and in the reference interpreter, and compares.
+import { decodeFloat, interpretProgram, isFloat, isSmallFloat, verifyKernel, } from '@onnx-ts/tensor-ir';
+import { loadKernel } from '../src/kernel/run-kernel.js';
+/** @throws Error that shows the first difference */
+export function checkKernel(kernel, inputs, binding, options = {}) {
+    verifyKernel(kernel);
+    let outside = 0;
+    const expected = interpretProgram(programOf(kernel), inputs, binding, { onOutOfRange: () => outside++ });
+    const prepared = loadKernel(kernel).prepare(inputs, binding, options);
+    prepared.launch();
+    for (const { tensor } of kernel.outputs) {
+        compareBuffers(tensor.name, prepared.read(tensor), expected.get(tensor), options.tolerance);
+    }
+    if (!options.aliases && prepared.hasStrayWrites())
+        throw new Error('bytes outside the outputs were written');
+    // A kernel may look at both branches of a select, and so find errors that the interpreter does not see.
+    if (outside > 0 && prepared.error() === undefined)
+        throw new Error('an index out of range was not reported');
+}
+export function programOf(kernel) {
+    return {
+        inputs: kernel.params,
+        stages: kernel.stages,
+        outputs: kernel.outputs.map(({ stage, tensor }) => ({ source: stage, tensor })),
+    };
+}
+export function compareBuffers(name, actual, expected, tolerance) {
+    const [a, b] = [valuesOf(actual), valuesOf(expected)];
+    if (a.length !== b.length)
+        throw new Error(`${name} has ${a.length} elements instead of ${b.length}`);
+    for (let i = 0; i < a.length; i++) {
+        if (agree(a[i], b[i], expected.dtype, tolerance))
+            continue;
+        throw new Error(`${name}[${i}] of [${expected.dims.join(', ')}] is ${a[i]} instead of ${b[i]} (${expected.dtype})`);
+    }
+}
+const defaultTolerance = {
+    float64: 1e-9,
+    float32: 1e-4,
+    float16: 4e-3,
+    bfloat16: 3e-2,
+};
+function agree(a, b, dtype, tolerance = defaultTolerance[dtype] ?? 0.2) {
+    if (a === b)
+        return true;
+    if (!isFloat(dtype) || typeof a === 'bigint' || typeof b === 'bigint')
+        return false;
+    if (Number.isNaN(a) || Number.isNaN(b))
+        return Number.isNaN(a) && Number.isNaN(b);
+    return Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b));
+}
+function valuesOf({ dtype, data }) {
+    if (isSmallFloat(dtype))
+        return Array.from(data, (pattern) => decodeFloat(dtype, pattern));
+    return data;
+}
+//# sourceMappingURL=check-kernel.js.map
