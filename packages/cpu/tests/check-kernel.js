@@ -1,9 +1,13 @@
 // Runs a kernel in WebAssembly and in the reference interpreter, and compares.
-import { decodeFloat, interpretProgram, isFloat, isSmallFloat, verifyKernel, } from '@onnx-ts/tensor-ir';
+import { decodeFloat, interpretProgram, isFloat, isSmallFloat, verifyKernel, verifyPhase, } from '@onnx-ts/tensor-ir';
 import { loadKernel } from '../src/kernel/run-kernel.js';
+import { scheduleKernel } from '../src/schedule/schedule-kernel.js';
 /** @throws Error that shows the first difference */
 export function checkKernel(kernel, inputs, binding, options = {}) {
     verifyKernel(kernel);
+    const outputs = kernel.outputs.map(({ tensor }) => tensor);
+    for (const phase of scheduleKernel(kernel).phases)
+        verifyPhase(phase, { params: kernel.params, outputs });
     let outside = 0;
     const expected = interpretProgram(programOf(kernel), inputs, binding, { onOutOfRange: () => outside++ });
     const prepared = loadKernel(kernel).prepare(inputs, binding, options);

@@ -12,8 +12,10 @@ import {
   type TensorBuffer,
   type TensorRef,
   verifyKernel,
+  verifyPhase,
 } from '@onnx-ts/tensor-ir';
 import { loadKernel, type PrepareOptions } from '../src/kernel/run-kernel.ts';
+import { scheduleKernel } from '../src/schedule/schedule-kernel.ts';
 
 export interface CheckOptions extends PrepareOptions {
   /** Relative (and, below 1, absolute) difference allowed for floats. */
@@ -28,6 +30,8 @@ export function checkKernel(
   options: CheckOptions = {},
 ): void {
   verifyKernel(kernel);
+  const outputs = kernel.outputs.map(({ tensor }) => tensor);
+  for (const phase of scheduleKernel(kernel).phases) verifyPhase(phase, { params: kernel.params, outputs });
   let outside = 0;
   const expected = interpretProgram(programOf(kernel), inputs, binding, { onOutOfRange: () => outside++ });
   const prepared = loadKernel(kernel).prepare(inputs, binding, options);

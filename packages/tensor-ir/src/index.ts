@@ -17,3 +17,5 @@ export { allocateBuffer, type BigIntArray, type NumberArray, type TensorBuffer }
 export { interpretProgram, interpretStage, type InterpretOptions } from './interpret.ts';
 export { type CanonicalKernel, canonicalKernel, kernelKey, printExpr, printKernel, printProgram, printStage } from './print.ts';
 export { verifyKernel, verifyProgram, verifyStage } from './verify.ts';
+export * from './print-loops.ts';
+export * from './verify-loops.ts';

@@ -20,7 +20,7 @@ export class GraphPatch {
     return this.#removed.size === 0 && this.#inserted.size === 0 && this.#renamed.size === 0;
   }
 
-  /** Readers of `from` read `to` instead. Graph outputs keep their name: see `apply`. */
+  /** Readers of `from` read `to` instead. An output of the graph keeps its place, but not its name. */
   replaceValue(from: Value, to: Value): void {
     checkType(from, to);
     this.#renamed.set(from, to);
@@ -46,27 +46,28 @@ export class GraphPatch {
     }
     if (this.#renamed.size > 0) for (const node of nodes) this.#renameInputs(node);
     for (const [at, output] of this.#graph.outputs.entries()) {
-      this.#graph.outputs[at] = this.#final(output);
+      this.#graph.outputs[at] = this.replacementOf(output);
     }
     this.#graph.nodes = sortNodes(nodes);
   }
 
-  #final(value: Value): Value {
+  /** What readers of a value will read. */
+  replacementOf(value: Value): Value {
     let result = value;
     for (let next = this.#renamed.get(result); next; next = this.#renamed.get(result)) result = next;
     return result;
   }
 
   #renameInputs(node: GraphNode): void {
-    for (const [at, input] of node.inputs.entries()) if (input) node.inputs[at] = this.#final(input);
+    for (const [at, input] of node.inputs.entries()) if (input) node.inputs[at] = this.replacementOf(input);
     for (const body of bodiesOf(node)) this.#renameCaptures(body);
   }
 
   #renameCaptures(body: Graph): void {
     if (!body.captures.some((value) => this.#renamed.has(value))) return;
-    for (const [at, value] of body.captures.entries()) body.captures[at] = this.#final(value);
+    for (const [at, value] of body.captures.entries()) body.captures[at] = this.replacementOf(value);
     for (const node of body.nodes) this.#renameInputs(node);
-    for (const [at, value] of body.outputs.entries()) body.outputs[at] = this.#final(value);
+    for (const [at, value] of body.outputs.entries()) body.outputs[at] = this.replacementOf(value);
   }
 }
 

@@ -91,7 +91,7 @@ export function importTensor(proto: TensorProto, weights?: WeightResolver): Tens
     return Tensor.fromBytes(dtype, dims, {
       byteLength: size,
       view: rawData,
-      read: (target) => target.set(rawData),
+      read: (target, offset) => target.set(rawData.subarray(offset, offset + target.byteLength)),
     });
   }
   return new Tensor(dtype, typedFields(proto, dtype, count, what, dims), dims);

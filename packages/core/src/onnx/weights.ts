@@ -81,6 +81,6 @@ export class WeightResolver {
       throw new OnnxTsError('EXTERNAL_DATA', what, { place });
     }
     const view = file.view?.subarray(offset, offset + byteLength);
-    return { byteLength, read: (target) => file.read(offset, target), ...(view && { view }) };
+    return { byteLength, read: (target, start) => file.read(offset + start, target), ...(view && { view }) };
   }
 }

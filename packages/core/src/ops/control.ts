@@ -41,3 +41,12 @@ export const Scan = [
     control: 'scan',
   }),
 ];
+
+/** The body, once for each item of the first sequence and the items beside it; tensors are the same each time. */
+export const SequenceMap = defineOperator({
+  name: 'SequenceMap',
+  since: 17,
+  attributes: { body: required(graph()) },
+  infer: () => [],
+  control: 'sequence-map',
+});

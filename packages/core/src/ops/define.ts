@@ -181,6 +181,8 @@ export interface ExpandContext<S = AttributeSpecs> extends NodeContext<S> {
     attributes?: Readonly<Record<string, PlainAttribute>>,
     options?: { readonly domain?: string },
   ): readonly Value[];
+  /** Copies of a body's nodes, reading `inputs` in the place of the body's own. Returns the body's outputs. */
+  inline(body: Graph, inputs: readonly Value[]): readonly Value[];
   constantValue(tensor: Tensor): Value;
   /** Constant of the given type; `dims` absent means a scalar. */
   literal(dtype: DType, values: number | readonly number[], dims?: readonly number[]): Value;

@@ -18,6 +18,7 @@ import * as determinant from './determinant.ts';
 import * as dropout from './dropout.ts';
 import * as einsum from './einsum.ts';
 import * as elementwise from './elementwise.ts';
+import * as flexAttention from './flex-attention.ts';
 import * as gather from './gather.ts';
 import * as gridSample from './grid-sample.ts';
 import * as linearAttention from './linear-attention.ts';
@@ -66,6 +67,7 @@ import * as sort from './sort.ts';
 import * as text from './text.ts';
 import * as tfIdf from './tf-idf.ts';
 import * as topK from './top-k.ts';
+import * as training from './training.ts';
 import * as unpool from './unpool.ts';
 
 const families: readonly Readonly<Record<string, unknown>>[] = [
@@ -135,6 +137,8 @@ const families: readonly Readonly<Record<string, unknown>>[] = [
   loss,
   causalConv,
   linearAttention,
+  flexAttention,
+  training,
 ];
 
 function isDefinition(value: unknown): value is OperatorDefinition {

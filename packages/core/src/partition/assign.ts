@@ -4,7 +4,7 @@ import { type DType, productOf } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import type { Graph, GraphNode, Value } from '../graph/graph.ts';
 import { operandsOf } from '../graph/traverse.ts';
-import { isNumberTensor } from '../graph/types.ts';
+import { collectSymbols, isNumberTensor } from '../graph/types.ts';
 import { contentsOf, placeOf } from '../ops/context.ts';
 import type { ExecutionProvider } from '../provider/contract.ts';
 
@@ -156,7 +156,7 @@ export function clusterNodes(graph: Graph, placements: ReadonlyMap<GraphNode, Pl
   /** First level at which a size has a value, for sizes that a run finds out. */
   const known = new Map<string, number>();
   const inputSymbols = new Set<string>();
-  for (const value of [...graph.inputs, ...graph.captures]) collectSymbols(value, inputSymbols);
+  for (const value of [...graph.inputs, ...graph.captures]) addSymbols(value, inputSymbols);
   const groups: { key: string; placement: Cluster['placement']; nodes: GraphNode[] }[][] = [];
   for (const node of graph.nodes) {
     const placement = placements.get(node)!;
@@ -173,7 +173,9 @@ export function clusterNodes(graph: Graph, placements: ReadonlyMap<GraphNode, Pl
     if (known.size > 0) for (const name of symbolsOf(node)) level = Math.max(level, known.get(name) ?? 0);
     for (const output of node.outputs) if (output) levels.set(output, level);
     if (placement.kind !== 'provider') {
-      for (const name of outputSymbols(node)) if (name.includes('#') && !known.has(name) && !inputSymbols.has(name)) known.set(name, level + 1);
+      for (const name of outputSymbols(node)) {
+        if (!known.has(name) && !inputSymbols.has(name)) known.set(name, level + 1);
+      }
     }
     groups[level] ??= [];
     const group = groups[level].find((candidate) => candidate.key === key && placement.kind === 'provider');
@@ -185,18 +187,18 @@ export function clusterNodes(graph: Graph, placements: ReadonlyMap<GraphNode, Pl
 
 function outputSymbols(node: GraphNode): Set<string> {
   const symbols = new Set<string>();
-  for (const output of node.outputs) collectSymbols(output, symbols);
+  for (const output of node.outputs) addSymbols(output, symbols);
   return symbols;
 }
 
 /** Sizes that a node's work depends on. */
 function symbolsOf(node: GraphNode): Set<string> {
   const symbols = outputSymbols(node);
-  for (const operand of operandsOf(node)) collectSymbols(operand, symbols);
+  for (const operand of operandsOf(node)) addSymbols(operand, symbols);
   return symbols;
 }
 
-function collectSymbols(value: Value | undefined, into: Set<string>): void {
-  if (value?.type?.kind === 'tensor') for (const dim of value.type.shape ?? []) dim.symbols(into);
+function addSymbols(value: Value | undefined, into: Set<string>): void {
+  collectSymbols(value?.type, into);
   for (const dim of value?.contents ?? []) dim.symbols(into);
 }

@@ -1,11 +1,12 @@
-// Replaces composite operators by the simpler nodes that their definition expands to, until none is left.
+// Replaces composite operators by the simpler nodes that their definition expands to.
 
 import { Dim } from '@onnx-ts/tensor-ir';
+import { copyBody } from '../graph/copy-body.ts';
 import type { AttributeValue, Graph, GraphNode, Value } from '../graph/graph.ts';
 import { newValue } from '../graph/graph.ts';
 import { GraphPatch } from '../graph/patch.ts';
 import { type TensorType, tensorType } from '../graph/types.ts';
-import { BaseContext, type FreshDims, NotKnownYet, nodeError } from '../ops/context.ts';
+import { BaseContext, type FreshDims, NotKnownYet } from '../ops/context.ts';
 import type { ExpandContext, PlainAttribute } from '../ops/define.ts';
 import type { OperatorRegistry } from '../ops/registry.ts';
 import { arrayTypeOf, Tensor } from '../session/tensor.ts';
@@ -14,10 +15,11 @@ import { inferNode } from './infer-types.ts';
 /** Operator-set versions that expansions are written for. */
 const expansionOpsets: Readonly<Record<string, number>> = { '': 24, 'com.microsoft': 1 };
 
-const deepest = 16;
-
 /**
+ * One graph in place, bodies left alone: every composite gives way to the nodes of its definition, which may be composites
+ * again. Types must be inferred.
  * @param keep composites that a provider compiles as they are
+ * @returns whether something changed
  * @throws OnnxTsError when an expansion does not fit its node
  */
 export function expandComposites(
@@ -25,19 +27,16 @@ export function expandComposites(
   registry: OperatorRegistry,
   fresh: FreshDims,
   keep: (node: GraphNode) => boolean = () => false,
-): void {
-  for (let round = 0; round < deepest; round++) {
-    const patch = new GraphPatch(graph);
-    for (const node of graph.nodes) {
-      if (!node.operator?.expand || keep(node)) continue;
-      const nodes = expandNode(node, registry, fresh);
-      if (nodes) patch.replaceNode(node, nodes);
-    }
-    if (patch.isEmpty) return;
-    patch.apply();
+): boolean {
+  const patch = new GraphPatch(graph);
+  for (const node of graph.nodes) {
+    if (!node.operator?.expand || keep(node)) continue;
+    const nodes = expandNode(node, registry, fresh);
+    if (nodes) patch.replaceNode(node, nodes);
   }
-  const stuck = graph.nodes.find((node) => node.operator?.expand && !keep(node));
-  if (stuck) throw nodeError(stuck, `this operator expands to itself.`);
+  if (patch.isEmpty) return false;
+  patch.apply();
+  return true;
 }
 
 /** The nodes that compute the same outputs; undefined when shapes or values are missing that only a run can tell. */
@@ -104,6 +103,16 @@ class Expansion extends BaseContext implements ExpandContext<never> {
     inferNode(node, this.#registry, this.#fresh);
     this.#nodes.push(node);
     return values;
+  }
+
+  inline(body: Graph, inputs: readonly Value[]): readonly Value[] {
+    const replacements = new Map(body.inputs.map((input, at) => [input, inputs[at]]));
+    const { nodes, outputs } = copyBody(body, `${this.node.name}/${this.#nodes.length}`, replacements);
+    for (const node of nodes) {
+      inferNode(node, this.#registry, this.#fresh);
+      this.#nodes.push(node);
+    }
+    return outputs;
   }
 
   constantValue(constant: Tensor): Value {

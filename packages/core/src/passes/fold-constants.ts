@@ -2,38 +2,40 @@
 
 import { bitsOf, productOf } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
-import type { Graph, GraphNode, Value } from '../graph/graph.ts';
-import { removeDeadNodes } from '../graph/patch.ts';
-import { bodiesOf } from '../graph/traverse.ts';
+import type { GraphNode, Value } from '../graph/graph.ts';
 import type { HostEvaluator } from '../session/host-evaluator.ts';
 import { tensorOfContents, typeOfHostValue } from '../session/host-value.ts';
 import { Tensor } from '../session/tensor.ts';
 
 /**
- * Bytes that one folded output may have. Larger constant work is left to the provider, which does it once at load with its
- * own kernels.
+ * Bytes that the outputs of a folded node may have. Larger constant work is left to the provider, which does it once at
+ * load with its own kernels.
  */
 const largestFolded = 1 << 18;
+
+/** Elements that the inputs of a folded node may have: the interpreter takes a microsecond for ten of them. */
+const largestRead = 1 << 20;
 
 function isConstant(value: Value | undefined): boolean {
   return value === undefined || value.constant !== undefined;
 }
 
-function outputBytes(node: GraphNode): number {
-  let total = 0;
+/** Elements of all inputs and bytes of all outputs; infinite when a size is not known. */
+function sizeOfWork(node: GraphNode): { readonly read: number; readonly written: number } {
+  let [read, written] = [0, 0];
+  for (const input of node.inputs) read += input?.constant?.size ?? 0;
   for (const output of node.outputs) {
     if (!output) continue;
     const { type } = output;
-    if (type?.kind !== 'tensor' || !type.shape) return Infinity;
-    const count = productOf(type.shape).constant;
-    if (count === undefined) return Infinity;
-    total += (count * Math.max(bitsOf(type.dtype), 8)) / 8;
+    const count = type?.kind === 'tensor' && type.shape ? productOf(type.shape).constant : undefined;
+    if (type?.kind !== 'tensor' || count === undefined) return { read, written: Infinity };
+    written += (count * Math.max(bitsOf(type.dtype), 8)) / 8;
   }
-  return total;
+  return { read, written };
 }
 
 /** A value whose contents hold no symbols becomes a constant. */
-export function settleContents(value: Value): void {
+function settleContents(value: Value): void {
   if (value.constant || !value.contents || value.type?.kind !== 'tensor' || !value.type.shape) return;
   if (!value.contents.every((dim) => dim.constant !== undefined)) return;
   const { dtype, shape } = value.type;
@@ -42,15 +44,20 @@ export function settleContents(value: Value): void {
   value.constant = tensorOfContents(dtype, dims, value.contents, new Map());
 }
 
-/** Folds one node in place when all it reads is constant; tells whether it did. */
+/**
+ * Gives the outputs of a node their values when all that it reads is constant and the work is small.
+ * @returns whether all outputs are constant now, so that the node is not needed
+ * @throws OnnxTsError when the node cannot be computed
+ */
 export function foldNode(node: GraphNode, evaluator: HostEvaluator): boolean {
+  const definition = node.operator!;
+  if (definition.nondeterministic) return false;
   for (const output of node.outputs) if (output) settleContents(output);
   if (node.outputs.every(isConstant)) return true;
-  const definition = node.operator!;
-  if (definition.nondeterministic || definition.control || bodiesOf(node).length > 0) return false;
-  if (!node.inputs.every(isConstant)) return false;
+  if (definition.control || !node.inputs.every(isConstant)) return false;
   const isSource = node.inputs.length === 0 && definition.evaluate !== undefined;
-  if (!isSource && outputBytes(node) > largestFolded) return false;
+  const { read, written } = sizeOfWork(node);
+  if (!isSource && (written > largestFolded || read > largestRead)) return false;
   let results: ReturnType<HostEvaluator['evaluate']>;
   try {
     results = evaluator.evaluate(
@@ -69,14 +76,4 @@ export function foldNode(node: GraphNode, evaluator: HostEvaluator): boolean {
     output.type = typeOfHostValue(result);
   }
   return node.outputs.every(isConstant);
-}
-
-/** In place; dead producers are removed. Run after type inference, in topological order. */
-export function foldConstants(graph: Graph, evaluator: HostEvaluator): void {
-  graph.nodes = graph.nodes.filter((node) => {
-    if (!foldNode(node, evaluator)) return true;
-    for (const output of node.outputs) if (output) output.producer = undefined;
-    return false;
-  });
-  removeDeadNodes(graph);
 }

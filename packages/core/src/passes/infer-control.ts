@@ -181,6 +181,11 @@ function settleCarried(
 
 /** `before` made to hold for `after`, too. An axis that is bound anew at each iteration already holds for any size. */
 function widened(before: ValueType, after: ValueType, own: (axis: number) => Dim): ValueType | undefined {
+  if (before.kind === 'optional' && after.kind !== 'optional') {
+    // What an optional holds stands for it everywhere.
+    const element = widened(before.element, after, own);
+    return element && { kind: 'optional', element };
+  }
   if (before.kind !== 'tensor' || after.kind !== 'tensor') return commonType(before, after, own);
   if (before.dtype !== after.dtype) return undefined;
   if (!before.shape || !after.shape || before.shape.length !== after.shape.length) return tensorType(before.dtype);
@@ -205,7 +210,8 @@ function inferLoop(node: GraphNode, inference: ControlInference, settled: boolea
     // After no iteration a carried value is the initial one; after some, what the body gives.
     ...carried.map((input, at) => {
       const unknown = (axis: number): Dim => fresh.of(node, `carried out ${at} ${axis}`, 'loop');
-      return commonType(entryType(initial[at], input), body.outputs[at + 1].type, unknown);
+      const [before, after] = [entryType(initial[at], input), body.outputs[at + 1].type];
+      return before?.kind === 'optional' && after?.kind !== 'optional' ? after : commonType(before, after, unknown);
     }),
     ...body.outputs.slice(1 + carried.length).map((output) => stacked(output.type, trips, 0)),
   ];

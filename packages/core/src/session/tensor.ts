@@ -75,8 +75,8 @@ const marker = Symbol.for('onnx-ts.tensor');
 /** Bytes of a tensor that are fetched when somebody asks: weights stay in their file until they reach their place. */
 export interface TensorBytes {
   readonly byteLength: number;
-  /** Fills `target`, which has exactly `byteLength` bytes, with the elements in little-endian row-major order. */
-  read(target: Uint8Array): void;
+  /** Fills `target` with the bytes from `offset` on; elements are little-endian and row-major. */
+  read(target: Uint8Array, offset: number): void;
   /** The bytes themselves when they are in memory already. */
   readonly view?: Uint8Array;
 }
@@ -158,7 +158,7 @@ export class Tensor {
       return new Storage(view.buffer, view.byteOffset, view.byteLength / Storage.BYTES_PER_ELEMENT);
     }
     const target = new Uint8Array(bytes.byteLength);
-    bytes.read(target);
+    bytes.read(target, 0);
     return new Storage(target.buffer);
   }
 
@@ -170,12 +170,17 @@ export class Tensor {
 
   /** Copies the elements, little-endian and row-major, without keeping a second copy of weights that are in a file. */
   copyBytesTo(target: Uint8Array): void {
+    this.readBytes(0, target.subarray(0, this.byteLength));
+  }
+
+  /** @internal Fills `target` with bytes of the elements from `offset` on. */
+  readBytes(offset: number, target: Uint8Array): void {
     if (this.#bytes) {
-      this.#bytes.read(target);
+      this.#bytes.read(target, offset);
       return;
     }
     const data = this.data as TypedArray;
-    target.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    target.set(new Uint8Array(data.buffer, data.byteOffset + offset, target.byteLength));
   }
 
   /** The data as float32 or other numbers; 64-bit integers as numbers (exact up to 2^53). */

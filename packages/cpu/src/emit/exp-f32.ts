@@ -34,19 +34,22 @@ function reduce(t: F32, x: Term, coefficients: readonly number[]): ReducedExpone
   return { anchored, excess: t.add(t.mul(square, t.polynomial(r, square, coefficients)), r) };
 }
 
-/** unit · 2^n for a power of two as unit: n is added to its exponent. The product must be a normal number. */
+/**
+ * unit · 2^n for a power of two as unit: n is added to its exponent. The product must be a normal number; one step below
+ * the least, it is 0.
+ */
 function powerOfTwo(t: F32, anchored: Term, unit = 1): Term {
   return t.op('i32x4.add', t.op('i32x4.shl', anchored, t.i32(23)), t.const(unit));
 }
 
-/** e^x for x in [−150 ln 2, 89]: also where the result is denormal or overflows. */
-function wideExp(t: F32, x: Term): Term {
-  const { anchored, excess } = reduce(t, x, expCoefficients);
-  const y = t.add(excess, t.const(1));
-  // 2^n as a product of two powers of about n ÷ 2, each a normal number.
-  const half = t.keep(t.op('i32x4.shr_s', anchored, t.i32(1)));
-  const rest = t.op('i32x4.sub', anchored, half);
-  return t.mul(t.mul(y, powerOfTwo(t, half)), powerOfTwo(t, rest));
+/**
+ * e^x ÷ 2 for x ≤ 89, and 0 where e^x is below 2^−125.5 or so: arithmetic on denormals, which processors are slow at, would
+ * otherwise be usual in a masked softmax. Halved, since e^x may need 2^128.
+ */
+function halfExp(t: F32, x: Term): Term {
+  // The least x has n = −126, and 2^(n−1) comes out as 0.
+  const { anchored, excess } = reduce(t, t.keep(atLeast(t, x, -87.5)), expCoefficients);
+  return t.keep(t.mul(t.add(excess, t.const(1)), powerOfTwo(t, anchored, 0.5)));
 }
 
 /** e^x for x in [−87, 88]. */
@@ -71,7 +74,8 @@ export function oddPolynomial(t: F32, x: Term, square: Term, coefficients: reado
 }
 
 export function exp(t: F32, x: Term): Term {
-  return wideExp(t, t.keep(atLeast(t, atMost(t, x, 89), -104)));
+  const half = halfExp(t, atMost(t, x, 89));
+  return t.add(half, half);
 }
 
 export function expm1(t: F32, x: Term): Term {
@@ -84,10 +88,10 @@ export function expm1(t: F32, x: Term): Term {
 }
 
 export function sigmoid(t: F32, x: Term): Term {
-  // e^−|x| never overflows.
-  const power = t.keep(wideExp(t, t.keep(atLeast(t, t.neg(t.abs(x)), -104))));
-  const numerator = t.select(power, t.const(1), t.lt(x, t.const(0)));
-  return t.div(numerator, t.add(power, t.const(1)));
+  // 1 ÷ (1 + p) or p ÷ (1 + p), where p = e^−|x| never overflows; both parts halved.
+  const half = halfExp(t, t.neg(t.abs(x)));
+  const numerator = t.select(half, t.const(0.5), t.lt(x, t.const(0)));
+  return t.div(numerator, t.add(half, t.const(0.5)));
 }
 
 /** tanh x for |x| < 0.625, as x + x³ P(x²). */
@@ -132,7 +136,7 @@ export function erf(t: F32, x: Term): Term {
 const sinhCoefficients = [0.1666666716337204, 0.00833331048488617, 0.00019842895562760532, 2.7822131869470468e-6];
 
 /** e^|x| ÷ 2, finite as long as sinh and cosh are. */
-function halfExp(t: F32, magnitude: Term): Term {
+function largeHalfExp(t: F32, magnitude: Term): Term {
   const { anchored, excess } = reduce(t, t.keep(atMost(t, magnitude, 89.5)), expCoefficients);
   const quarter = t.keep(t.mul(t.add(excess, t.const(1)), powerOfTwo(t, anchored, 0.25)));
   return t.keep(t.add(quarter, quarter));
@@ -140,7 +144,7 @@ function halfExp(t: F32, magnitude: Term): Term {
 
 export function sinh(t: F32, x: Term): Term {
   const magnitude = t.keep(t.abs(x));
-  const half = halfExp(t, magnitude);
+  const half = largeHalfExp(t, magnitude);
   const far = t.sub(half, t.div(t.const(0.25), half));
   const square = t.keep(t.mul(magnitude, magnitude));
   const near = oddPolynomial(t, magnitude, square, sinhCoefficients);
@@ -148,6 +152,6 @@ export function sinh(t: F32, x: Term): Term {
 }
 
 export function cosh(t: F32, x: Term): Term {
-  const half = halfExp(t, t.keep(t.abs(x)));
+  const half = largeHalfExp(t, t.keep(t.abs(x)));
   return t.add(half, t.div(t.const(0.25), half));
 }

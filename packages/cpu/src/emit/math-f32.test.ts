@@ -27,6 +27,10 @@ const functions: Readonly<Record<MathOp, readonly [(x: number) => number, number
   atanh: [Math.atanh, 1.1],
 };
 
+/** Functions whose results below this may be 0. */
+const flushes: ReadonlySet<MathOp> = new Set(['exp', 'sigmoid']);
+const smallestExp = 2 ** -125;
+
 const unaryKernel = (op: MathOp) => ({
   inputs: ['float32' as const],
   output: 'float32' as const,
@@ -66,7 +70,9 @@ describe.each(Object.entries(functions) as [MathOp, (typeof functions)[MathOp]][
     let worst = 0;
     let at = 0;
     for (const [i, x] of values.entries()) {
-      const error = errorOf(actual[i], reference(x));
+      const exact = reference(x);
+      if (flushes.has(op) && exact < smallestExp && actual[i] <= 2 * exact) continue;
+      const error = errorOf(actual[i], exact);
       if (error > worst) [worst, at] = [error, x];
     }
     expect(worst, `${op}(${at}), seed ${seed}`).toBeLessThanOrEqual(bound);

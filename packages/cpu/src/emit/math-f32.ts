@@ -4,7 +4,7 @@
 // Largest errors in units in the last place, over all float32 arguments tried (the tests hold them): exp 1, expm1 1.7,
 // log 0.8, log1p 1.4, tanh 1.3, sigmoid 2.5, erf 1.2, sin and cos 1.6, tan 2.8, asin 2.4, acos 1.2, atan 1.5, sinh 1.6,
 // cosh 1.4, asinh 1.7, acosh 1.8, atanh 1.1, pow 0.6. Signs of zeros, infinities, NaN and denormals are right, on both
-// sides; angles may be of any size.
+// sides, except that results of exp and sigmoid below 2^−125 (2.4e−38) lose a bit or are 0. Angles may be of any size.
 //
 // Polynomial coefficients are minimax fits (Remez exchange, relative error, each coefficient rounded to float32 before
 // the next is fitted), made for this package; the reductions are those of Cephes (Moshier) and fdlibm (Sun).

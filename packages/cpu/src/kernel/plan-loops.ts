@@ -7,9 +7,11 @@ import {
   dimension,
   endOf,
   type Expr,
+  type ExprType,
   expressionsOf,
   type ForStatement,
   type LoopHeader,
+  nestedOf,
   type Reduction,
   type Statement,
   type TensorRef,
@@ -320,32 +322,39 @@ function planVectorLoop(
 
 /** How a vector loop is cut up: lanes by the types in it, vectors side by side by the size of its body. */
 export function vectorShape(plan: Plan, statement: ForStatement): { lanes: 2 | 4; copies: number } {
-  const { loops, body } = statement;
-  const axis = loops[loops.length - 1].axis;
-  const roots: Expr[] = [];
-  const local = new Set<Binder>([axis]);
-  const addReduction = ({ variable, value, arg }: Reduction): void => {
-    // Positions are 32 bits wide in the lanes of this nest's own vector loop.
-    roots.push(value, ...(arg ? [] : [valueOf(variable)]));
-  };
-  const visit = (inner: Statement): void => {
+  const { loops, reductions, body } = statement;
+  const local = new Set<Binder>([loops[loops.length - 1].axis]);
+  walkStatements(body, (inner) => {
     if (inner.kind === 'alloc') local.add(inner.tensor);
-    if (inner.kind === 'store') roots.push(inner.value);
-    else if (inner.kind === 'for') {
-      inner.reductions.forEach(addReduction);
-      if (inner !== statement) for (const { variable, arg } of inner.reductions) if (arg) roots.push(valueOf(variable));
-    } else roots.push(...expressionsOf(inner));
-  };
-  visit(statement);
-  walkStatements(body, visit);
-  const resolved = roots.map((root) => plan.resolve(root));
+  });
   const varies = (e: Expr): boolean => {
     for (const binder of plan.bindersOf(e)) if (local.has(binder)) return true;
     return e.kind === 'load' && local.has(e.source);
   };
-  const lanes = lanesOf(laneTypesOf(resolved, varies));
-  const weight = weightOf(resolved);
-  return { lanes, copies: weight <= 12 ? 4 : weight <= 32 ? 2 : 1 };
+  const types = new Set<ExprType>();
+  let weight = 0;
+  const add = (roots: readonly Expr[], times: number): void => {
+    const resolved = roots.map((root) => plan.resolve(root));
+    for (const type of laneTypesOf(resolved, varies)) types.add(type);
+    weight += times * weightOf(resolved);
+  };
+  const visit = (inner: Statement, times: number): void => {
+    if (inner.kind === 'store') return add([inner.value], times);
+    if (inner.kind !== 'for') add(expressionsOf(inner), times);
+    else {
+      for (const { variable, value } of inner.reductions) add([value, valueOf(variable)], times * unrollOf(inner));
+    }
+    for (const next of nestedOf(inner)) visit(next, inner.kind === 'for' ? times * unrollOf(inner) : times);
+  };
+  // Positions are 32 bits wide in the lanes of the nest's own vector loop, so the variable of an argmax does not count.
+  for (const { variable, value, arg } of reductions) add(arg ? [value] : [value, valueOf(variable)], 1);
+  for (const inner of body) visit(inner, 1);
+  return { lanes: lanesOf(types), copies: weight <= 12 ? 4 : weight <= 32 ? 2 : 1 };
+}
+
+/** How often the code of a nest is repeated. */
+function unrollOf({ loops }: ForStatement): number {
+  return loops.reduce((times, { mode, axis }) => (mode === 'unroll' ? times * (axis.size.constant ?? 1) : times), 1);
 }
 
 function assignedIn(body: readonly Statement[], reductions: readonly Reduction[]): TensorRef[] {

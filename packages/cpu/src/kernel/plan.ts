@@ -109,6 +109,7 @@ export class Plan {
   scratchBytes = Dim.constant(0);
   /** Values of unrolled axes and of axes bound by `let`. */
   bound = new Map<Axis, Expr>();
+  readonly #resolved = new Map<string, Map<Expr, Expr>>();
   readonly #versions = new Map<Binder, number>();
   readonly #binders = new Map<number, ReadonlySet<Binder>>();
   readonly #unsafe = new Map<number, boolean>();
@@ -121,7 +122,20 @@ export class Plan {
 
   /** The expression with bound axes replaced and indices simplified. */
   resolve(e: Expr): Expr {
-    return this.bound.size === 0 ? e : this.analysis.simplify(substituteAxes(e, this.bound));
+    if (this.bound.size === 0) return e;
+    // Bodies are planned several times with the same numbers for unrolled axes.
+    const key = [...this.bound].map(([axis, value]) => `${axis.id}=${this.analysis.numbers.of(value)}`).join(' ');
+    let known = this.#resolved.get(key);
+    if (!known) {
+      known = new Map();
+      this.#resolved.set(key, known);
+    }
+    let resolved = known.get(e);
+    if (!resolved) {
+      resolved = this.analysis.simplify(substituteAxes(e, this.bound));
+      known.set(e, resolved);
+    }
+    return resolved;
   }
 
   keyOf(e: Expr): string {

@@ -79,44 +79,49 @@ export class CpuExecutable implements Executable {
     return this.#constants.get(storage);
   }
 
-  /** Puts the weights in their place and runs what depends on them alone. */
+  /**
+   * Puts the weights in their place and runs what depends on them alone. Each weight comes when it is first needed and goes
+   * after its last one-time kernel, so that reordering a model takes little more memory than holding it.
+   */
   async load(constants: ReadonlyMap<TensorRef, Tensor>): Promise<void> {
-    const { memory } = this.provider;
-    const needed = new Set<TensorRef>();
-    for (const { kernel } of [...this.launches, ...this.#constantLaunches]) {
-      for (const param of kernel.params) needed.add(this.storageOf(param));
+    const kept = new Set<TensorRef>();
+    for (const { kernel } of this.launches) for (const param of kernel.params) kept.add(this.storageOf(param));
+    const lastUse = new Map<TensorRef, number>();
+    for (const [at, { kernel }] of this.#constantLaunches.entries()) {
+      for (const param of kernel.params) lastUse.set(this.storageOf(param), at);
     }
-    for (const [ref, tensor] of constants) {
-      if (!needed.has(ref)) continue;
-      const address = memory.allocateBlock(tensor.byteLength);
-      this.#constants.set(ref, address);
-      memory.write(tensor, address);
-    }
-    if (this.#constantLaunches.length === 0) return;
-    for (const { kernel } of this.#constantLaunches) {
+    for (const [at, launch] of this.#constantLaunches.entries()) {
+      const { kernel } = launch;
+      const storages = new Set(kernel.params.map((param) => this.storageOf(param)));
+      for (const storage of storages) this.#place(storage, constants);
       for (const { tensor } of kernel.outputs) {
-        this.#constants.set(this.storageOf(tensor), memory.allocateBlock(bytesOf(tensor, new Map())));
+        this.#constants.set(this.storageOf(tensor), this.provider.memory.allocateBlock(bytesOf(tensor, new Map())));
       }
+      const binding = new Binding(this, [launch], new Map());
+      try {
+        await this.execute(binding, {});
+      } finally {
+        binding.dispose();
+      }
+      for (const storage of storages) if (lastUse.get(storage) === at && !kept.has(storage)) this.#release(storage);
     }
-    const binding = new Binding(this, this.#constantLaunches, new Map());
-    try {
-      await this.execute(binding, {});
-    } finally {
-      binding.dispose();
-    }
-    this.#releaseUnused(constants);
+    for (const storage of kept) this.#place(storage, constants);
   }
 
-  /** Weights that only one-time kernels read are not needed any more. */
-  #releaseUnused(constants: ReadonlyMap<TensorRef, Tensor>): void {
-    const used = new Set<TensorRef>();
-    for (const { kernel } of this.launches) for (const param of kernel.params) used.add(this.storageOf(param));
-    for (const ref of constants.keys()) {
-      const address = this.#constants.get(ref);
-      if (address === undefined || used.has(ref)) continue;
-      this.provider.memory.linear.free(address);
-      this.#constants.delete(ref);
-    }
+  /** Brings a weight into memory, unless it is there, or is no weight. */
+  #place(storage: TensorRef, constants: ReadonlyMap<TensorRef, Tensor>): void {
+    const tensor = constants.get(storage);
+    if (!tensor || this.#constants.has(storage)) return;
+    const address = this.provider.memory.allocateBlock(tensor.byteLength);
+    this.#constants.set(storage, address);
+    this.provider.memory.write(tensor, address);
+  }
+
+  #release(storage: TensorRef): void {
+    const address = this.#constants.get(storage);
+    if (address === undefined) return;
+    this.provider.memory.linear.free(address);
+    this.#constants.delete(storage);
   }
 
   bind(dims: DimBinding): BoundExecutable {

@@ -42,8 +42,24 @@ export function loadWeight(analysis: IndexAnalysis, offset: Expr, lane: Axis | u
   if (!lane) return 2;
   const stride = coefficientIn(analysis, offset, lane);
   if (!stride) return 8;
-  if (stride.is(0)) return 0.25;
-  return stride.is(1) ? 1 : 5;
+  switch (stride.constant) {
+    case 0:
+      return 0.25;
+    case 1:
+      return 1;
+    case -1:
+      return 1.3;
+    case 2:
+      return 2.2;
+    default:
+      return 5;
+  }
+}
+
+/** How much longer a loop takes in lanes because the last iterations go one by one. */
+export function laneWaste(axis: Axis): number {
+  const size = estimate(axis.size);
+  return size <= 0 ? 1 : ((Math.floor(size / 4) + (size % 4)) * 4) / size;
 }
 
 /** Sum of the weights of all loads in some expressions. */

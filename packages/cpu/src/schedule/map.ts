@@ -22,6 +22,7 @@ import {
 import { elementCost } from './cost.ts';
 import { LoopDomain } from './domain.ts';
 import { flatten, offsetIn } from './flatten.ts';
+import { cutLoop } from './interior.ts';
 import type { ScheduledPhase } from './scheduled.ts';
 import { tileBox } from './tiles.ts';
 import { crossAxis, turnBlocks } from './transpose.ts';
@@ -93,7 +94,9 @@ export function mapPhase(
     return { ...base, parallel, body: turned, cost: { points, pointCost } };
   }
   const { parallel, loops, points } = tileBox(group.slice(0, -1), inner, pointCost);
-  return { ...base, parallel, body: [{ kind: 'for', loops, reductions: [], body }], cost: { points, pointCost } };
+  const values = body.map(({ value }) => value);
+  const withValues = (others: readonly Expr[]) => body.map((store, at) => ({ ...store, value: others[at] }));
+  return { ...base, parallel, body: cutLoop(analysis, loops, [], values, withValues), cost: { points, pointCost } };
 }
 
 /** Axes in the order of the memory they are written to. */

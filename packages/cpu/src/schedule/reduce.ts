@@ -27,8 +27,9 @@ import {
   walk,
 } from '@onnx-ts/tensor-ir';
 import { columnSums } from './column-sums.ts';
-import { elementCost, estimate, loadWeights } from './cost.ts';
+import { elementCost, estimate, laneWaste, loadWeights } from './cost.ts';
 import { coefficientIn, LoopDomain } from './domain.ts';
+import { cutLoop } from './interior.ts';
 import type { BoxStore } from './map.ts';
 import type { ScheduledPhase } from './scheduled.ts';
 import { serialLoops, sizeOfLoops, tileBox } from './tiles.ts';
@@ -127,11 +128,15 @@ export function reducePhase(
     return { ...base, ...sums, cost: { points: sums.points.mul(overSize), pointCost } };
   }
   const tiling = tileBox(outer.slice(0, -1), lane, pointCost * Math.max(1, estimate(overSize)));
-  const each: Statement[] = [...declare, { kind: 'for', loops, reductions, body: [] }, ...finished];
+  const each = ([other]: readonly Expr[]): Statement[] => [
+    ...declare,
+    { kind: 'for', loops, reductions: reductions.map((old) => ({ ...old, value: other })), body: [] },
+    ...finished,
+  ];
   return {
     ...base,
     parallel: tiling.parallel,
-    body: [{ kind: 'for', loops: tiling.loops, reductions: [], body: each }],
+    body: cutLoop(analysis, tiling.loops, inner, [value], each),
     cost: { points: tiling.points.mul(overSize), pointCost },
   };
 }
@@ -197,12 +202,8 @@ function chooseLane(analysis: IndexAnalysis, kept: readonly Axis[], over: readon
 }
 
 function laneCost(analysis: IndexAnalysis, value: Expr, lane: Axis): number {
-  const weights = 0.5 + loadWeights(analysis, [value], lane);
-  const size = estimate(lane.size);
-  // Lanes that stay empty.
-  return weights * Math.max(1, 4 / Math.max(1, size));
+  return (0.5 + loadWeights(analysis, [value], lane)) * laneWaste(lane);
 }
-
 
 /** True when a reduction is long and reads everything once: then the order of memory matters more than registers. */
 function isStream(analysis: IndexAnalysis, value: Expr, over: readonly Axis[], lane: Axis): boolean {

@@ -11,7 +11,7 @@ import {
   type Reduction,
   type Statement,
 } from '@onnx-ts/tensor-ir';
-import { elementCost, estimate, loadWeights } from './cost.ts';
+import { elementCost, estimate, laneWaste, loadWeights } from './cost.ts';
 import { LoopDomain } from './domain.ts';
 import { laneLoops, tileRows } from './reduce.ts';
 import { type RowPiece, readRows } from './row-pieces.ts';
@@ -88,14 +88,10 @@ function chooseRowLane(
   for (const { axes, roots } of pieces) {
     const lane = axes[axes.length - 1];
     if (!lane) continue;
-    inRow += (0.5 + loadWeights(analysis, roots, lane)) * emptyLanes(lane) + 12 / Math.max(1, estimate(sizeOfLoops(axes)));
-    acrossRows += (0.5 + loadWeights(analysis, roots, row)) * emptyLanes(row);
+    inRow += (0.5 + loadWeights(analysis, roots, lane)) * laneWaste(lane) + 12 / Math.max(1, estimate(sizeOfLoops(axes)));
+    acrossRows += (0.5 + loadWeights(analysis, roots, row)) * laneWaste(row);
   }
   return acrossRows < inRow ? row : undefined;
-}
-
-function emptyLanes(axis: Axis): number {
-  return Math.max(1, 4 / Math.max(1, estimate(axis.size)));
 }
 
 function statementsOf(analysis: IndexAnalysis, piece: ArrangedPiece, rowLane: Axis | undefined): Statement[] {
@@ -134,7 +130,7 @@ function statementsOf(analysis: IndexAnalysis, piece: ArrangedPiece, rowLane: Ax
 
 /** The lane axis is the one with the most consecutive loads among the last two: it has to be the innermost loop. */
 function chooseLane(analysis: IndexAnalysis, { axes, roots }: ArrangedPiece): Axis | undefined {
-  const weigh = (axis: Axis): number => (0.5 + loadWeights(analysis, roots, axis)) * emptyLanes(axis);
+  const weigh = (axis: Axis): number => (0.5 + loadWeights(analysis, roots, axis)) * laneWaste(axis);
   let best = axes[axes.length - 1];
   for (const axis of axes) if (weigh(axis) < weigh(best)) best = axis;
   return best;

@@ -1,0 +1,31 @@
+// Types, sizes and constants in one walk along the graph: a shape computed from constants decides the types of the nodes
+// after it, and those the next shape.
+
+import type { Graph } from '../graph/graph.ts';
+import type { FreshDims } from '../ops/context.ts';
+import type { OperatorRegistry } from '../ops/registry.ts';
+import type { HostEvaluator } from '../session/host-evaluator.ts';
+import { foldNode } from './fold-constants.ts';
+import { inferNode } from './infer-types.ts';
+
+export interface Propagation {
+  readonly registry: OperatorRegistry;
+  readonly fresh: FreshDims;
+  readonly evaluator: HostEvaluator;
+}
+
+/**
+ * Infers and folds in place, bodies included; may be done again after rewrites. Nodes whose outputs are all constant go.
+ * @param settled false while the types of a loop's body are still tried out: then nothing is folded
+ * @throws OnnxTsError for the first node that is wrong
+ */
+export function propagate(graph: Graph, options: Propagation, settled = true): void {
+  const { registry, fresh, evaluator } = options;
+  const inferBody = (body: Graph, isSettled: boolean): void => propagate(body, options, settled && isSettled);
+  graph.nodes = graph.nodes.filter((node) => {
+    inferNode(node, registry, fresh, inferBody, settled);
+    if (!settled || !foldNode(node, evaluator)) return true;
+    for (const output of node.outputs) if (output) output.producer = undefined;
+    return false;
+  });
+}
