@@ -7,10 +7,11 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'packages/*/tests/**/*.test.ts', 'examples/*/*.test.ts', 'apps/*/**/*.test.ts'],
+    include: ['{packages,apps}/*/{src,tests}/**/*.test.ts', 'examples/*/*.test.ts', 'scripts/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,
-    reporters: ['default'],
+    hookTimeout: 60_000,
+    reporters: ['default', './scripts/count-reporter.ts'],
   },
 });

@@ -27,7 +27,23 @@ export interface SubstitutedProgram {
 const cheap = 1;
 const cheapGenerator = 8;
 
+/**
+ * Repeated until nothing changes: a value that several stages read has one reader once those stages have been substituted
+ * into one.
+ */
 export function substituteStages(program: Program): SubstitutedProgram {
+  let result = substituteOnce(program, new Map());
+  for (let count = program.stages.length; result.stages.length < count; ) {
+    count = result.stages.length;
+    const before = result;
+    const outputs = program.outputs.map(({ tensor, source }) => ({ tensor, source: before.sourceOf(source) }));
+    const next = substituteOnce({ ...program, stages: before.stages, outputs }, before.origins);
+    result = { ...next, sourceOf: (original) => next.sourceOf(before.sourceOf(original)) };
+  }
+  return result;
+}
+
+function substituteOnce(program: Program, known: ReadonlyMap<Stage, ReadonlySet<unknown>>): SubstitutedProgram {
   const readers = readersOf(program.stages);
   const outputs = new Set<Source>(program.outputs.map((output) => output.source));
   const rebuilt = new Map<Stage, Stage>();
@@ -35,7 +51,7 @@ export function substituteStages(program: Program): SubstitutedProgram {
   const origins = new Map<Stage, Set<unknown>>();
   const stages: Stage[] = [];
   for (const original of program.stages) {
-    const own = new Set<unknown>(original.origin === undefined ? [] : [original.origin]);
+    const own = new Set<unknown>(known.get(original) ?? (original.origin === undefined ? [] : [original.origin]));
     for (const source of sourcesOf(original)) {
       if (source.kind !== 'tensor' && inlined.has(source)) for (const item of origins.get(source)!) own.add(item);
     }
