@@ -67,8 +67,7 @@ export class RuntimeValue {
     if (this.#host === undefined) {
       const { buffer, provider } = this.#device!;
       const dtype = this.#dtype as Exclude<DType, 'string'>;
-      const bytes = new Uint8Array(byteLength(dtype, elementCount(this.#dims!)));
-      if (bytes.byteLength > 0) await provider.memory.download(buffer, bytes);
+      const bytes = await provider.memory.download(buffer, byteLength(dtype, elementCount(this.#dims!)));
       this.#host = new Tensor(dtype, new (arrayTypeOf(dtype))(bytes.buffer), this.#dims);
     }
     return this.#host;

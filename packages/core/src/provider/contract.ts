@@ -71,8 +71,8 @@ export interface DeviceMemory {
   allocate(byteLength: number): DeviceBuffer;
   free(buffer: DeviceBuffer): void;
   upload(tensor: Tensor, target: DeviceBuffer): void | Promise<void>;
-  /** Copies exactly `target.byteLength` bytes. */
-  download(source: DeviceBuffer, target: Uint8Array): void | Promise<void>;
+  /** The first bytes of a buffer, in an array of their own. */
+  download(source: DeviceBuffer, byteLength: number): Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>;
   readonly bytesInUse: number;
   readonly peakBytes: number;
 }

@@ -52,7 +52,7 @@ export class HostMemory implements DeviceMemory {
     tensor.copyBytesTo((target as HostBuffer).bytes);
   }
 
-  download(source: DeviceBuffer, target: Uint8Array): void {
-    target.set((source as HostBuffer).bytes.subarray(0, target.byteLength));
+  download(source: DeviceBuffer, byteLength: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array((source as HostBuffer).bytes.subarray(0, byteLength));
   }
 }
