@@ -31,6 +31,9 @@ export class Dim {
   readonly key: string;
   /** @internal */
   readonly terms: readonly Term[];
+  /** Bounds once they were asked for: sizes nest, and each level asks for both bounds of those inside. */
+  #lower: number | undefined;
+  #upper: number | undefined;
 
   private constructor(terms: readonly Term[]) {
     this.terms = terms;
@@ -208,12 +211,14 @@ export class Dim {
 
   /** Least value, given that every symbol is at least 0. */
   get lowerBound(): number {
-    return this.#bound(-1);
+    this.#lower ??= this.#bound(-1);
+    return this.#lower;
   }
 
   /** Greatest value, given that every symbol is at least 0. */
   get upperBound(): number {
-    return this.#bound(1);
+    this.#upper ??= this.#bound(1);
+    return this.#upper;
   }
 
   /** True when this ≤ other for all symbols ≥ 0. */

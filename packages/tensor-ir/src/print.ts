@@ -101,6 +101,7 @@ class NumberedNames implements StageNaming {
   readonly typedConstants = true;
   readonly #sources = new Map<Source, string>();
   readonly #symbols = new Map<string, Dim>();
+  readonly #dims = new Map<string, Dim>();
   #axes = new Map<Axis, string>();
 
   get symbols(): readonly string[] {
@@ -121,10 +122,14 @@ class NumberedNames implements StageNaming {
 
   dim(dim: Dim): Dim {
     if (dim.constant !== undefined) return dim;
+    const known = this.#dims.get(dim.key);
+    if (known) return known;
     for (const name of dim.symbols()) {
       if (!this.#symbols.has(name)) this.#symbols.set(name, Dim.symbol(`d${this.#symbols.size}`));
     }
-    return dim.substitute(this.#symbols);
+    const renamed = dim.substitute(this.#symbols);
+    this.#dims.set(dim.key, renamed);
+    return renamed;
   }
 }
 
