@@ -6,6 +6,7 @@ import { Dim, type DimLike } from './dim.ts';
 import {
   type Axis,
   add,
+  binary,
   type CompareOp,
   childrenOf,
   compare,
@@ -15,7 +16,6 @@ import {
   mul,
   rewrite,
   toIndex,
-  binary,
   walk,
 } from './expr.ts';
 import { ExprNumbering } from './expr-number.ts';
@@ -224,9 +224,15 @@ export class IndexAnalysis {
     if (!this.#isNatural(rest)) return this.#opaque('mod', a, divisor);
     if (this.#isBelow(rest, divisor)) return rest;
     const common = this.#commonFactor(rest, divisor);
-    if (common) return this.sum(this.scale(this.#remainder(common.multiple, common.divisor), common.factor), common.rest);
+    if (common)
+      return this.sum(this.scale(this.#remainder(common.multiple, common.divisor), common.factor), common.rest);
     const inner = singleAtom(rest);
-    if (inner?.kind === 'binary' && inner.op === 'mod' && inner.b.kind === 'dim' && inner.b.dim.divideExactly(divisor)) {
+    if (
+      inner?.kind === 'binary' &&
+      inner.op === 'mod' &&
+      inner.b.kind === 'dim' &&
+      inner.b.dim.divideExactly(divisor)
+    ) {
       return this.#remainder(this.formOf(inner.a), divisor);
     }
     return this.#opaque('mod', rest, divisor);

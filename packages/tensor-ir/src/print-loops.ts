@@ -34,7 +34,10 @@ class LoopPrinter {
   phase({ name, parallel, independent, body }: LoopPhase): string[] {
     const axes = parallel.map((axis) => `${this.axis(axis)} < ${axis.size}`);
     const over = axes.length > 0 ? ` parallel ${axes.join(', ')}` : '';
-    return [`phase ${name}${over}${independent ? ' independent' : ''}`, ...indented(body.flatMap((s) => this.#statement(s)))];
+    return [
+      `phase ${name}${over}${independent ? ' independent' : ''}`,
+      ...indented(body.flatMap((s) => this.#statement(s))),
+    ];
   }
 
   #statement(statement: Statement): string[] {
@@ -97,4 +100,3 @@ class LoopPrinter {
     return name;
   }
 }
-

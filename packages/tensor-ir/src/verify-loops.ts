@@ -91,7 +91,10 @@ class LoopScope {
       const { mode, axis } = loop;
       for (const bound of [beginOf(loop), endOf(loop)]) this.#index(bound, `bounds of ${axis.name}`);
       if (mode === 'parallel') this.#fail(`${axis.name} is parallel inside a phase`);
-      if (mode === 'unroll' && [beginOf(loop), endOf(loop)].some((e) => e.kind !== 'dim' || e.dim.constant === undefined)) {
+      if (
+        mode === 'unroll' &&
+        [beginOf(loop), endOf(loop)].some((e) => e.kind !== 'dim' || e.dim.constant === undefined)
+      ) {
         this.#fail(`${axis.name} is unrolled, but its bounds are no constants`);
       }
       if (mode === 'vector') {
@@ -151,7 +154,8 @@ class LoopScope {
       if (!this.#registers.has(tensor)) this.#fail(`${what} reads ${tensor.name}, which is no variable here`);
       return tensor;
     }
-    if (!this.#memory.has(tensor) && !this.#buffers.has(tensor)) this.#fail(`${what} reads ${tensor.name}, which is not there`);
+    if (!this.#memory.has(tensor) && !this.#buffers.has(tensor))
+      this.#fail(`${what} reads ${tensor.name}, which is not there`);
     let flat = this.#flat.get(tensor);
     if (!flat) {
       // Of unknown size: the loop around may run over a part of its axis only.

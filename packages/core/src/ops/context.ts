@@ -53,11 +53,16 @@ export function readAttributes(node: GraphNode, specs: AttributeSpecs): Record<s
   return result;
 }
 
-/** Elements of a small integer constant as dims; undefined for other types or more than 256 elements. */
+const integerTypes = new Set(['int64', 'int32', 'uint8', 'bool']);
+
+/** Elements of a small constant of whole numbers as dims; undefined for others or more than 256 elements. */
 export function constantContents(tensor: Tensor): readonly Dim[] | undefined {
   const { type, data } = tensor;
-  if (type !== 'int64' && type !== 'int32' && type !== 'uint8' && type !== 'bool') return undefined;
   if (data.length > 256) return undefined;
+  if (type === 'float32' || type === 'float64') {
+    // Old exports compute sizes in floating point.
+    if (!(data as Float32Array).every((item) => Number.isInteger(item) && Math.abs(item) < largestDim)) return undefined;
+  } else if (!integerTypes.has(type)) return undefined;
   return Array.from(data as ArrayLike<bigint | number>, (item) => {
     const value = Number(item);
     return Dim.constant(Math.max(-largestDim, Math.min(largestDim, value)));

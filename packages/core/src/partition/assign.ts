@@ -71,11 +71,23 @@ export function assignNodes(
 ): Map<GraphNode, Placement> {
   const placements = new Map<GraphNode, Placement>();
   const onHost = new Set<Value>(graph.inputs);
+  /** Sizes that have a value before the node runs. */
+  const bound = new Set<string>();
+  for (const value of [...graph.inputs, ...graph.captures]) addSymbols(value, bound);
   for (const node of graph.nodes) {
-    const placement = placeNode(node, providers, onHost, options);
+    let placement = placeNode(node, providers, onHost, options);
+    // Providers are told all sizes; they cannot find one out.
+    const isNew = (name: string): boolean => name.includes('#') && !bound.has(name);
+    if (placement.kind === 'provider' && [...outputSymbols(node)].some(isNew)) {
+      placement = { kind: 'late', reason: 'the sizes of its results depend on values' };
+    }
     placements.set(node, placement);
     if (placement.kind === 'provider') continue;
-    for (const output of node.outputs) if (output) onHost.add(output);
+    for (const output of node.outputs) {
+      if (!output) continue;
+      onHost.add(output);
+      if (placement.kind !== 'none') addSymbols(output, bound);
+    }
   }
   return placements;
 }

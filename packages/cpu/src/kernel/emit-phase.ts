@@ -1,7 +1,14 @@
 // One phase of a loop program as one WebAssembly function.
 
-import { type Dim, type IndexAnalysis, type LoopPhase, type Stage, type TensorRef, walkStatements } from '@onnx-ts/tensor-ir';
-import { HoistedConstants, type HelperFunctions } from '../emit/context.ts';
+import {
+  type Dim,
+  type IndexAnalysis,
+  type LoopPhase,
+  type Stage,
+  type TensorRef,
+  walkStatements,
+} from '@onnx-ts/tensor-ir';
+import { type HelperFunctions, HoistedConstants } from '../emit/context.ts';
 import { kernelParams } from '../runtime/driver.ts';
 import { FunctionBuilder } from '../wasm/function.ts';
 import type { ArgumentWords } from './argument-words.ts';
@@ -42,6 +49,11 @@ export function emitPhase(phase: LoopPhase & { readonly stage?: Stage }, context
   return { f, scratchBytes: plan.scratchBytes };
 }
 
-function contextFor(f: FunctionBuilder, { helpers }: PhaseContext, constants: HoistedConstants, isDraft: boolean): WriteContext {
+function contextFor(
+  f: FunctionBuilder,
+  { helpers }: PhaseContext,
+  constants: HoistedConstants,
+  isDraft: boolean,
+): WriteContext {
   return { f, lanes: 4, helpers, constantLocal: constants.constantLocal, uses: new UseTracker(isDraft) };
 }

@@ -114,7 +114,13 @@ class PointerPlan {
     const step = last.coefficient.mul(this.#scale);
     const frame = frameOf(plan, last.atom);
     if (frame?.loop) {
-      return induction(plan, frame, this.#key(form), () => this.#plus(this.#sum(rest), frame.loop!.begin, step, form, 'begin'), step);
+      return induction(
+        plan,
+        frame,
+        this.#key(form),
+        () => this.#plus(this.#sum(rest), frame.loop!.begin, step, form, 'begin'),
+        step,
+      );
     }
     const atom = frame ? counterOf(plan, frame) : scalarValue(plan, last.atom, this.#at);
     return this.#plus(this.#sum(rest), atom, step, form, '');
@@ -140,7 +146,9 @@ class PointerPlan {
     if (suffix === 'begin') return plan.scope.define(key, value);
     const last = form.terms[form.terms.length - 1];
     const whole = plan.analysis.expression(form);
-    return plan.scope.placeFor(plan.bindersOf(whole), !plan.isUnsafe(last.atom) && !plan.isUnsafe(whole)).define(key, value);
+    return plan.scope
+      .placeFor(plan.bindersOf(whole), !plan.isUnsafe(last.atom) && !plan.isUnsafe(whole))
+      .define(key, value);
   }
 
   #key(form: LinearForm): string {
@@ -182,9 +190,7 @@ function coefficientOf(form: LinearForm, axis: object): Dim {
 }
 
 function startsInside({ base, terms }: LinearForm): boolean {
-  return (
-    base.sub(numericPart(base)).lowerBound >= 0 && terms.every(({ coefficient }) => coefficient.lowerBound >= 0)
-  );
+  return base.sub(numericPart(base)).lowerBound >= 0 && terms.every(({ coefficient }) => coefficient.lowerBound >= 0);
 }
 
 /** The constant of a polynomial when it is not negative. */

@@ -5,9 +5,9 @@ import {
   beginOf,
   type Dim,
   dimension,
-  endOf,
   type Expr,
   type ExprType,
+  endOf,
   expressionsOf,
   type ForStatement,
   type LoopHeader,
@@ -22,13 +22,13 @@ import { elementBytes, emitStoreFirst, emitStoreLanes, emitStoreScalar, emitStor
 import { emitStorePackedScalar } from '../emit/packed-ops.ts';
 import { scalarOf } from '../emit/value-type.ts';
 import type { Local } from '../wasm/function.ts';
+import { emitLoop, emitTiles, emitVectorLoops, type VectorVariant } from './loop-code.ts';
+import { isPacked } from './packed.ts';
 import type { LoopFrame, Plan, RegisterStorage, VectorFrame } from './plan.ts';
 import { addressOf, laneStride, sum } from './plan-address.ts';
-import { emitLoop, emitTiles, emitVectorLoops, type VectorVariant } from './loop-code.ts';
 import { Accumulators } from './plan-reduce.ts';
-import { isPacked } from './packed.ts';
 import { scalarValue } from './plan-scalar.ts';
-import { laneTypesOf, lanesOf, pushAddress, vectorValue, weightOf } from './plan-vector.ts';
+import { lanesOf, laneTypesOf, pushAddress, vectorValue, weightOf } from './plan-vector.ts';
 import { type Binder, Scope, Value } from './scope.ts';
 
 /** Plans statements in the current scope. Storage that they declare ends with them. */
@@ -89,7 +89,11 @@ function planAlloc(plan: Plan, { tensor, scope, initial }: Statement & { kind: '
 function planBuffer(plan: Plan, tensor: TensorRef): void {
   const { vector } = plan;
   const lanes = vector ? vector.lanes * Math.max(1, plan.widestCopies) : 1;
-  const bytes = tensor.shape[0].mul(elementBytes(tensor.dtype) * lanes).add(15).floorDiv(16).mul(16);
+  const bytes = tensor.shape[0]
+    .mul(elementBytes(tensor.dtype) * lanes)
+    .add(15)
+    .floorDiv(16)
+    .mul(16);
   const start = plan.scratchUsed;
   plan.scratchUsed = start.add(bytes);
   plan.scratchBytes = plan.scratchBytes.max(plan.scratchUsed);

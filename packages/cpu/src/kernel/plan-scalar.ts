@@ -14,9 +14,9 @@ import {
   emitUnaryScalar,
 } from '../emit/scalar-ops.ts';
 import { scalarOf, shapeOf } from '../emit/value-type.ts';
+import { isPacked, packedElement } from './packed.ts';
 import { constantValue, type Plan, type Position } from './plan.ts';
 import { addressOf, counterOf, depthOf, frameOf, product } from './plan-address.ts';
-import { isPacked, packedElement } from './packed.ts';
 import { type Code, Scope, Value } from './scope.ts';
 
 /**

@@ -3,6 +3,7 @@
 import { type CompareOp, type DType, type Expr, type ExprType, walk } from '@onnx-ts/tensor-ir';
 import { emitReplace } from '../emit/lane-wise.ts';
 import { elementBytes, emitLoadLanes, emitLoadSplat, emitLoadVector } from '../emit/memory-ops.ts';
+import { isWide, type Lanes, shapeOf } from '../emit/value-type.ts';
 import {
   emitBinary,
   emitBitcast,
@@ -14,7 +15,6 @@ import {
   emitTest,
   emitUnary,
 } from '../emit/vector-ops.ts';
-import { isWide, type Lanes, shapeOf } from '../emit/value-type.ts';
 import { isPacked } from './packed.ts';
 import type { Plan } from './plan.ts';
 import { type Address, addressOf, counterOf, frameOf, laneStride } from './plan-address.ts';
@@ -52,7 +52,10 @@ function splatValue(plan: Plan, e: Expr): Value {
   if (known) return known;
   const place = plan.placeFor(e);
   const scalar = plan.within(place, () => scalarValue(plan, e));
-  return place.define(key, code('v128', [scalar], (c) => emitSplat(c, laneType(e.type))));
+  return place.define(
+    key,
+    code('v128', [scalar], (c) => emitSplat(c, laneType(e.type))),
+  );
 }
 
 function compute(plan: Plan, e: Expr, copy: number): Value {
@@ -134,7 +137,10 @@ function loadVector(plan: Plan, e: Expr & { kind: 'load' }, copy: number): Value
   if (!isConvex(plan, e.guard) || !strideOf(plan, e)) return fromLanes(plan, e, copy);
   // The guard holds on an interval: if both ends are inside, so is everything between.
   const ends = [0, lanes - 1].map((lane) => scalarValue(plan, e.guard!, { copy, lane }));
-  const both = plan.scope.define(`inside ${plan.keyOf(e.guard)}.${copy}`, code('i32', ends, ({ f }) => f.op('i32.and')));
+  const both = plan.scope.define(
+    `inside ${plan.keyOf(e.guard)}.${copy}`,
+    code('i32', ends, ({ f }) => f.op('i32.and')),
+  );
   return branchValue(
     plan,
     'v128',
@@ -180,7 +186,10 @@ function plainLoad(plan: Plan, e: Expr & { kind: 'load' }, copy: number, isReal:
     const bytes = (lanes - 1) * elementBytes(source.dtype);
     const second = isReal
       ? { push: first.push, offset: first.offset + bytes }
-      : { push: (c: Parameters<Code>[0]) => pushAddress(c, { push: first.push, offset: first.offset + bytes }), offset: 0 };
+      : {
+          push: (c: Parameters<Code>[0]) => pushAddress(c, { push: first.push, offset: first.offset + bytes }),
+          offset: 0,
+        };
     const order = lanes === 2 ? [0, isWide(source.dtype) ? 3 : 5] : [0, 2, 5, 7];
     return shuffled(source.dtype, loadRun(source.dtype, first), loadRun(source.dtype, second), order);
   }

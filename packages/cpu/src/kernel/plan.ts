@@ -154,7 +154,8 @@ export class Plan {
     if (known) return known;
     const found = new Set<Binder>();
     if (e.kind === 'axis') found.add(e.axis);
-    if (e.kind === 'load' && (e.index.length === 0 || this.options.written.has(e.source as TensorRef))) found.add(e.source);
+    if (e.kind === 'load' && (e.index.length === 0 || this.options.written.has(e.source as TensorRef)))
+      found.add(e.source);
     for (const child of childrenOf(e)) for (const binder of this.bindersOf(child)) found.add(binder);
     this.#binders.set(number, found);
     return found;

@@ -1,13 +1,13 @@
 // Runs one kernel by itself on one thread: for tests, and to look at the code of a kernel.
 
 import {
+  allocateBuffer,
   bitsOf,
   byteLength,
   type DimBinding,
   type Kernel,
   type TensorBuffer,
   type TensorRef,
-  allocateBuffer,
 } from '@onnx-ts/tensor-ir';
 import { HelperFunctions } from '../emit/context.ts';
 import { control } from '../runtime/control-block.ts';

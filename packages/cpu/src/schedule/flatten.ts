@@ -2,8 +2,8 @@
 
 import {
   dimension,
-  elementAtOffset,
   type Expr,
+  elementAtOffset,
   type IndexAnalysis,
   rewrite,
   type Stage,

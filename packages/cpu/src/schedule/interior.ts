@@ -7,8 +7,8 @@ import {
   axesOf,
   beginOf,
   div,
-  endOf,
   type Expr,
+  endOf,
   ge,
   type IndexAnalysis,
   type LinearForm,
@@ -16,8 +16,8 @@ import {
   max,
   min,
   rewrite,
-  select,
   type Statement,
+  select,
   walk,
 } from '@onnx-ts/tensor-ir';
 import { estimate } from './cost.ts';
@@ -80,15 +80,29 @@ class Inside {
         for (const need of needs) if (need) this.#require(need);
       });
     }
-    this.values = values.map((value) => rewrite(value, (e) => (e.kind === 'load' && e.guard && open.has(e.guard) ? plain(e) : undefined)));
+    this.values = values.map((value) =>
+      rewrite(value, (e) => (e.kind === 'load' && e.guard && open.has(e.guard) ? plain(e) : undefined)),
+    );
     const isCut = this.#lower.length + this.#upper.length > 0;
     this.isWorthIt = isCut ? estimate(lane.size) >= 8 : this.#uniform.length > 0;
   }
 
   bounds(loop: LoopHeader): { begin: Expr; low: Expr; high: Expr; end: Expr } {
     const [begin, end] = [beginOf(loop), endOf(loop)];
-    let low = this.#lower.length === 0 ? begin : min(this.#lower.reduce((a, b) => max(a, b), begin), end);
-    let high = this.#upper.length === 0 ? end : max(this.#upper.reduce((a, b) => min(a, b), end), low);
+    let low =
+      this.#lower.length === 0
+        ? begin
+        : min(
+            this.#lower.reduce((a, b) => max(a, b), begin),
+            end,
+          );
+    let high =
+      this.#upper.length === 0
+        ? end
+        : max(
+            this.#upper.reduce((a, b) => min(a, b), end),
+            low,
+          );
     if (this.#uniform.length > 0) {
       const isInside = this.#uniform.reduce((a, b) => and(a, b));
       if (low !== begin) low = select(isInside, low, begin);
@@ -127,7 +141,8 @@ class Inside {
         if (axes.has(this.#lane) || this.#over.some((axis) => axes.has(axis))) return undefined;
       } else if (atom.axis === this.#lane) {
         if (!coefficient.constant) return undefined;
-      } else if (this.#over.includes(atom.axis) && coefficient.lowerBound < 0 && coefficient.upperBound > 0) return undefined;
+      } else if (this.#over.includes(atom.axis) && coefficient.lowerBound < 0 && coefficient.upperBound > 0)
+        return undefined;
     }
     return form;
   }

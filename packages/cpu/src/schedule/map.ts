@@ -1,23 +1,23 @@
 // Loops of stages that say each element of their result by itself: maps, and the parts of a concatenation.
 
 import {
-  add,
   type Axis,
+  add,
+  axesFor,
+  Dim,
   dimension,
+  div,
   type Expr,
+  elementAt,
   type IndexAnalysis,
   type MapStage,
+  mod,
+  mul,
   type SegmentsStage,
   type Stage,
   type TensorRef,
   toIndex,
   type ViewStage,
-  axesFor,
-  Dim,
-  div,
-  elementAt,
-  mod,
-  mul,
 } from '@onnx-ts/tensor-ir';
 import { elementCost } from './cost.ts';
 import { LoopDomain } from './domain.ts';
@@ -44,7 +44,9 @@ export function scheduleMap(analysis: IndexAnalysis, stage: MapStage, tensor: Te
 /** One phase per segment; they do not wait for each other. */
 export function scheduleSegments(analysis: IndexAnalysis, stage: SegmentsStage, tensor: TensorRef): ScheduledPhase[] {
   return stage.segments.map(({ axes, body, offset }, at) => {
-    const index = axes.map((axis, dim) => (dim === stage.along ? add(toIndex(axis), dimension(offset)) : toIndex(axis)));
+    const index = axes.map((axis, dim) =>
+      dim === stage.along ? add(toIndex(axis), dimension(offset)) : toIndex(axis),
+    );
     const value = flatten(analysis, body, noStage);
     const store = { tensor, offset: offsetIn(analysis, tensor, index), value };
     return { ...mapPhase(analysis, stage, inOrder(axes, tensor), [store]), independent: at > 0 };
@@ -74,7 +76,11 @@ export function mapPhase(
   axes: readonly Axis[],
   stores: readonly BoxStore[],
 ): ScheduledPhase {
-  const domain = new LoopDomain([axes], [...stores.map(({ value }) => value), ...stores.map(({ offset }) => offset)], analysis);
+  const domain = new LoopDomain(
+    [axes],
+    [...stores.map(({ value }) => value), ...stores.map(({ offset }) => offset)],
+    analysis,
+  );
   domain.arrange();
   const [group] = domain.groups;
   const body = stores.map(({ tensor }, at) => ({

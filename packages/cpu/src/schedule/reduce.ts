@@ -8,17 +8,17 @@ import {
   dimension,
   type Expr,
   type ForStatement,
-  identityOf,
   type IndexAnalysis,
+  identityOf,
   isBigInteger,
   isFloat,
   isInteger,
   isUnsigned,
-  newRegister,
   type LoopHeader,
-  type Reduction,
+  newRegister,
   type ReduceOp,
   type ReduceStage,
+  type Reduction,
   type Stage,
   type Statement,
   type TensorRef,
@@ -191,7 +191,12 @@ function longestStep(analysis: IndexAnalysis, axis: Axis, body: Expr): number {
 }
 
 /** The axis whose iterations become lanes: where most loads are of consecutive elements. */
-function chooseLane(analysis: IndexAnalysis, kept: readonly Axis[], over: readonly Axis[], value: Expr): Axis | undefined {
+function chooseLane(
+  analysis: IndexAnalysis,
+  kept: readonly Axis[],
+  over: readonly Axis[],
+  value: Expr,
+): Axis | undefined {
   const keptLane = kept[kept.length - 1];
   const overLane = over[over.length - 1];
   const overCost = overLane && laneCost(analysis, value, overLane) + 12 / Math.max(1, estimate(sizeOfLoops(over)));

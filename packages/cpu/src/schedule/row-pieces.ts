@@ -11,8 +11,8 @@ import {
   newRegister,
   newRowBuffer,
   productOf,
-  type Reduction,
   type ReduceStage,
+  type Reduction,
   type Stage,
   type Statement,
   stridesOf,
@@ -97,7 +97,8 @@ class RowReader {
       this.#places.set(stage, (index) => this.#at(stage, body, index));
       return;
     }
-    const tensor = outputs[0] ?? newRowBuffer(stage.name || 'row', stage.dtype, productOf(stage.shape.slice(this.#kernel.rowRank)));
+    const tensor =
+      outputs[0] ?? newRowBuffer(stage.name || 'row', stage.dtype, productOf(stage.shape.slice(this.#kernel.rowRank)));
     const axes = outputs[0] ? this.#laneOrder(stage, outputs[0]) : byStride(this.#analysis, lanes, body);
     const index = this.#index(stage);
     const stores = (outputs.length > 0 ? outputs : [tensor]).map((target) => ({
@@ -147,7 +148,8 @@ class RowReader {
     const body = this.#body(stage);
     const { reduction, declare, result } = reduceVariables(stage, body);
     const [output] = this.#outputs(stage);
-    const tensor = output ?? newRowBuffer(stage.name || 'row', stage.dtype, productOf(stage.shape.slice(this.#kernel.rowRank)));
+    const tensor =
+      output ?? newRowBuffer(stage.name || 'row', stage.dtype, productOf(stage.shape.slice(this.#kernel.rowRank)));
     const offset = this.#offset(tensor, stage, this.#index(stage));
     const over = byStride(this.#analysis, stage.over, body);
     const nested = { kind: 'nested' as const, over, declare, reduction, tensor, offset, value: result };
@@ -185,7 +187,8 @@ class RowReader {
     const open = this.#open;
     if (!open) return undefined;
     const lanes = open.stage ? axesOfStage(open.stage).slice(this.#kernel.rowRank) : open.axes;
-    if (lanes.length !== stage.over.length || !lanes.every((axis, at) => axis.size.equals(stage.over[at].size))) return undefined;
+    if (lanes.length !== stage.over.length || !lanes.every((axis, at) => axis.size.equals(stage.over[at].size)))
+      return undefined;
     let fits = true;
     const values = new Map(stage.over.map((axis, at) => [axis, toIndex(lanes[at])]));
     const body = this.#flat(stage, (load) => {

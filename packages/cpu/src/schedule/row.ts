@@ -2,15 +2,7 @@
 // there are lanes, and runs the stages one after another on it, with what they hand on kept in registers and in scratch
 // memory that stays in the cache.
 
-import {
-  type Axis,
-  type Expr,
-  type ForStatement,
-  type IndexAnalysis,
-  type Kernel,
-  type Reduction,
-  type Statement,
-} from '@onnx-ts/tensor-ir';
+import type { Axis, Expr, ForStatement, IndexAnalysis, Kernel, Reduction, Statement } from '@onnx-ts/tensor-ir';
 import { elementCost, estimate, laneWaste, loadWeights } from './cost.ts';
 import { LoopDomain } from './domain.ts';
 import { laneLoops, tileRows } from './reduce.ts';
@@ -27,7 +19,8 @@ export function scheduleRows(analysis: IndexAnalysis, kernel: Kernel): Scheduled
   const roots = arranged.pieces.flatMap(({ roots }) => roots);
   const points = arranged.pieces.reduce((sum, piece) => sum.add(sizeOfLoops(piece.axes)), sizeOfLoops([]));
   const body = arranged.pieces.flatMap((piece) => statementsOf(analysis, piece, lane));
-  const cost = (0.1 + elementCost(analysis, roots, lane)) / Math.max(1, pieces.filter(({ axes }) => axes.length > 0).length);
+  const cost =
+    (0.1 + elementCost(analysis, roots, lane)) / Math.max(1, pieces.filter(({ axes }) => axes.length > 0).length);
   if (!lane) return [{ ...base, ...tileRows(arranged.rows, body, points, cost) }];
   const tiling = tileBox(arranged.rows.slice(0, -1), lane, cost * Math.max(1, estimate(points)));
   return [
@@ -88,7 +81,8 @@ function chooseRowLane(
   for (const { axes, roots } of pieces) {
     const lane = axes[axes.length - 1];
     if (!lane) continue;
-    inRow += (0.5 + loadWeights(analysis, roots, lane)) * laneWaste(lane) + 12 / Math.max(1, estimate(sizeOfLoops(axes)));
+    inRow +=
+      (0.5 + loadWeights(analysis, roots, lane)) * laneWaste(lane) + 12 / Math.max(1, estimate(sizeOfLoops(axes)));
     acrossRows += (0.5 + loadWeights(analysis, roots, row)) * laneWaste(row);
   }
   return acrossRows < inRow ? row : undefined;
@@ -139,4 +133,3 @@ function chooseLane(analysis: IndexAnalysis, { axes, roots }: ArrangedPiece): Ax
 function moveLast(axes: readonly Axis[], last: Axis | undefined): Axis[] {
   return last ? [...axes.filter((axis) => axis !== last), last] : [...axes];
 }
-

@@ -6,8 +6,8 @@ import {
   binary,
   constant,
   Dim,
-  elementAtOffset,
   type Expr,
+  elementAtOffset,
   type IndexAnalysis,
   type LoopHeader,
   type ScatterStage,
@@ -66,7 +66,10 @@ function updates(analysis: IndexAnalysis, stage: ScatterStage, tensor: TensorRef
     independent: false,
     parallel,
     body: loops.length > 0 ? [{ kind: 'for', loops, reductions: [], body: guarded }] : guarded,
-    cost: { points: sizeOfLoops([...ordered, ...(lane ? [lane] : [])]), pointCost: 0.3 + elementCost(analysis, [value], lane) },
+    cost: {
+      points: sizeOfLoops([...ordered, ...(lane ? [lane] : [])]),
+      pointCost: 0.3 + elementCost(analysis, [value], lane),
+    },
   };
 }
 

@@ -1,8 +1,8 @@
 // From a kernel to loops: the entry point.
 
 import { IndexAnalysis, type Kernel, type Stage, type TensorRef } from '@onnx-ts/tensor-ir';
-import { scheduleMap, scheduleSegments, viewAsMap } from './map.ts';
 import { scheduleContraction } from './contraction.ts';
+import { scheduleMap, scheduleSegments, viewAsMap } from './map.ts';
 import { scheduleRows } from './row.ts';
 import { scheduleScan } from './scan.ts';
 import { scheduleScatter } from './scatter.ts';

@@ -18,7 +18,12 @@ const TILE_NANOSECONDS = 4000;
  * Deals out a box whose fastest loop is `inner`.
  * @param pointCost nanoseconds for one point
  */
-export function tileBox(outer: readonly Axis[], inner: Axis, pointCost: number, mode: LoopHeader['mode'] = 'vector'): Tiling {
+export function tileBox(
+  outer: readonly Axis[],
+  inner: Axis,
+  pointCost: number,
+  mode: LoopHeader['mode'] = 'vector',
+): Tiling {
   const wanted = Math.max(64, TILE_NANOSECONDS / Math.max(pointCost, 0.05));
   const { constant } = inner.size;
   if (constant === undefined || constant > 2 * wanted) {
@@ -53,7 +58,8 @@ export function partOf(
   mode: LoopHeader['mode'],
 ): { parallel: Axis[]; loop: LoopHeader; points: Dim } {
   const { constant } = axis.size;
-  if (constant !== undefined && constant <= 2 * length) return { parallel: [], loop: { axis, mode }, points: axis.size };
+  if (constant !== undefined && constant <= 2 * length)
+    return { parallel: [], loop: { axis, mode }, points: axis.size };
   const part = newAxis(`${axis.name}c`, axis.size.ceilDiv(length));
   const begin = mul(toIndex(part), dimension(length));
   const end = min(dimension(axis.size), add(begin, length));
@@ -67,4 +73,3 @@ export function sizeOfLoops(axes: readonly Axis[]): Dim {
 export function serialLoops(axes: readonly Axis[]): LoopHeader[] {
   return axes.map((axis) => ({ axis, mode: 'serial' as const }));
 }
-
