@@ -5,6 +5,7 @@ import { OnnxTsError } from '@onnx-ts/core';
 import { Command, CommanderError } from 'commander';
 import { RuntimeError } from './bench/runtime-process.ts';
 import { addBenchCommand } from './commands/bench.ts';
+import { addCoverageCommand } from './commands/coverage.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addRunCommand } from './commands/run.ts';
@@ -37,6 +38,7 @@ export async function runCli(args: readonly string[]): Promise<number> {
   };
   addRunCommand(program);
   addTestCommand(program, finish);
+  addCoverageCommand(program, finish);
   addBenchCommand(program, finish);
   addInspectCommand(program);
   addExplainCommand(program);

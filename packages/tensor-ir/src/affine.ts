@@ -284,7 +284,7 @@ export class IndexAnalysis {
   #isBelow(form: LinearForm, limit: Dim): boolean {
     const maximum = this.maximum(form);
     // An axis of size 0 is never evaluated, so a size may be taken to be at least 1 and the maximum to be a real one.
-    return maximum !== undefined && maximum.add(1).atMost(limit);
+    return maximum?.add(1).atMost(limit) === true;
   }
 
   #bound(form: LinearForm, upper: boolean): Dim | undefined {

@@ -59,7 +59,7 @@ export type Statement =
   | { readonly kind: 'let'; readonly axis: Axis; readonly value: Expr }
   | { readonly kind: 'set'; readonly variable: TensorRef; readonly value: Expr }
   | { readonly kind: 'store'; readonly tensor: TensorRef; readonly offset: Expr; readonly value: Expr }
-  | { readonly kind: 'if'; readonly condition: Expr; readonly then: readonly Statement[] }
+  | { readonly kind: 'if'; readonly condition: Expr; readonly body: readonly Statement[] }
   /**
    * Declares local storage for the rest of the enclosing block. A `register` is a scalar variable (rank 0), with its
    * first value; a `row` buffer belongs to one thread and has no defined content. Inside a vector loop each lane has its
@@ -108,7 +108,7 @@ export function elementAtOffset(
   return guard ? { ...load, guard: guard.when, fill: guard.otherwise } : load;
 }
 
-export function valueOf(variable: TensorRef): Expr {
+export function variableValue(variable: TensorRef): Expr {
   return { kind: 'load', type: variable.dtype, source: variable, index: [] };
 }
 
@@ -165,9 +165,8 @@ export function nestedOf(statement: Statement): readonly Statement[] {
   switch (statement.kind) {
     case 'block':
     case 'for':
-      return statement.body;
     case 'if':
-      return statement.then;
+      return statement.body;
     default:
       return [];
   }

@@ -62,7 +62,7 @@ class LoopPrinter {
         return [...lines, `${this.source(statement.tensor)}[${offset}] = ${next()}`];
       }
       case 'if':
-        return [...lines, `if ${next()}`, ...this.#nested(statement.then)];
+        return [...lines, `if ${next()}`, ...this.#nested(statement.body)];
       case 'alloc':
         return [...lines, this.#alloc(statement.tensor, statement.scope, statement.initial && next())];
     }

@@ -61,26 +61,32 @@ class LoopScope {
   #statement(statement: Statement): void {
     switch (statement.kind) {
       case 'block':
-        return this.block(statement.body);
+        this.block(statement.body);
+        break;
       case 'for':
-        return this.#for(statement.loops, statement.reductions, statement.body);
+        this.#for(statement.loops, statement.reductions, statement.body);
+        break;
       case 'let':
         this.#index(statement.value, `value of ${statement.axis.name}`);
-        return this.bind(statement.axis);
+        this.bind(statement.axis);
+        break;
       case 'set':
         this.#variable(statement.variable);
-        return this.#expr(statement.value, `value of ${statement.variable.name}`, statement.variable.dtype);
+        this.#expr(statement.value, `value of ${statement.variable.name}`, statement.variable.dtype);
+        break;
       case 'store': {
         const { tensor, offset, value } = statement;
         if (!this.#writable.has(tensor) && !this.#buffers.has(tensor)) this.#fail(`${tensor.name} may not be written`);
         this.#index(offset, `offset in ${tensor.name}`);
-        return this.#expr(value, `value for ${tensor.name}`, tensor.dtype);
+        this.#expr(value, `value for ${tensor.name}`, tensor.dtype);
+        break;
       }
       case 'if':
         this.#expr(statement.condition, 'condition', 'bool');
-        return this.block(statement.then);
+        this.block(statement.body);
+        break;
       case 'alloc':
-        return this.#alloc(statement.tensor, statement.scope, statement.initial);
+        this.#alloc(statement.tensor, statement.scope, statement.initial);
     }
   }
 
@@ -114,7 +120,10 @@ class LoopScope {
     const isArg = op === 'argmax' || op === 'argmin';
     if (isArg !== (arg !== undefined)) this.#fail(`${op} of ${variable.name} ${isArg ? 'needs' : 'has no'} position`);
     this.#variable(variable);
-    if (!arg) return this.#expr(value, `value of ${variable.name}`, variable.dtype);
+    if (!arg) {
+      this.#expr(value, `value of ${variable.name}`, variable.dtype);
+      return;
+    }
     this.#variable(arg.best);
     this.#expr(value, `value of ${arg.best.name}`, arg.best.dtype);
     this.#expr(arg.position, `position of ${variable.name}`, 'int64');

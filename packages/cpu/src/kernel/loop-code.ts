@@ -180,7 +180,10 @@ function emitCountUp(c: WriteContext, counters: readonly Local[], sizes: readonl
   f.i32Const(1);
   f.op('i32.add');
   f.tee(counters[axis]);
-  if (axis === 0) return f.drop();
+  if (axis === 0) {
+    f.drop();
+    return;
+  }
   sizes[axis].push(c);
   f.op('i32.ge_s');
   f.if(() => {

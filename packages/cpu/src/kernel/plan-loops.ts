@@ -15,7 +15,7 @@ import {
   type Reduction,
   type Statement,
   type TensorRef,
-  valueOf,
+  variableValue,
   walkStatements,
 } from '@onnx-ts/tensor-ir';
 import { elementBytes, emitStoreFirst, emitStoreLanes, emitStoreScalar, emitStoreVector } from '../emit/memory-ops.ts';
@@ -43,27 +43,32 @@ export function planBlock(plan: Plan, body: readonly Statement[]): void {
 function planStatement(plan: Plan, statement: Statement): void {
   switch (statement.kind) {
     case 'block':
-      return planBlock(plan, statement.body);
+      planBlock(plan, statement.body);
+      break;
     case 'for':
-      return planFor(plan, statement);
+      planFor(plan, statement);
+      break;
     case 'let':
       plan.bound.set(statement.axis, plan.resolve(statement.value));
       return;
     case 'set':
-      return planSet(plan, statement.variable, statement.value);
+      planSet(plan, statement.variable, statement.value);
+      break;
     case 'store':
-      return planStore(plan, statement.tensor, plan.resolve(statement.offset), plan.resolve(statement.value));
+      planStore(plan, statement.tensor, plan.resolve(statement.offset), plan.resolve(statement.value));
+      break;
     case 'if':
-      return planIf(plan, statement);
+      planIf(plan, statement);
+      break;
     case 'alloc':
-      return planAlloc(plan, statement);
+      planAlloc(plan, statement);
   }
 }
 
 function planIf(plan: Plan, statement: Statement & { kind: 'if' }): void {
   const condition = scalarValue(plan, plan.resolve(statement.condition));
   const then = new Scope('branch', plan.scope);
-  plan.within(then, () => planBlock(plan, statement.then));
+  plan.within(then, () => planBlock(plan, statement.body));
   plan.scope.step((c) => {
     condition.push(c);
     c.f.if(() => then.emit(c));
@@ -72,7 +77,10 @@ function planIf(plan: Plan, statement: Statement & { kind: 'if' }): void {
 
 function planAlloc(plan: Plan, { tensor, scope, initial }: Statement & { kind: 'alloc' }): void {
   const { vector } = plan;
-  if (scope === 'row') return planBuffer(plan, tensor);
+  if (scope === 'row') {
+    planBuffer(plan, tensor);
+    return;
+  }
   const storage: RegisterStorage = { tensor, isVector: vector !== undefined, locals: [] };
   plan.registers.set(tensor, storage);
   plan.scope.binders.add(tensor);
@@ -119,7 +127,10 @@ export function planSetScalar(plan: Plan, variable: TensorRef, value: Expr): voi
 
 export function planSet(plan: Plan, variable: TensorRef, value: Expr): void {
   const storage = plan.registers.get(variable);
-  if (!storage?.isVector) return planSetScalar(plan, variable, value);
+  if (!storage?.isVector) {
+    planSetScalar(plan, variable, value);
+    return;
+  }
   const resolved = plan.resolve(value);
   const values = Array.from({ length: plan.vector!.copies }, (_, copy) => vectorValue(plan, resolved, copy));
   plan.scope.step((c) => {
@@ -133,7 +144,10 @@ export function planSet(plan: Plan, variable: TensorRef, value: Expr): void {
 
 function planStore(plan: Plan, tensor: TensorRef, offset: Expr, value: Expr): void {
   const { vector } = plan;
-  if (isPacked(tensor.dtype)) return planPackedStore(plan, tensor, offset, value);
+  if (isPacked(tensor.dtype)) {
+    planPackedStore(plan, tensor, offset, value);
+    return;
+  }
   if (!vector || !(plan.varies(offset) || plan.varies(value) || plan.buffers.get(tensor)?.isPerLane)) {
     const scalar = scalarValue(plan, value);
     const address = addressOf(plan, tensor, offset, undefined, true);
@@ -218,10 +232,19 @@ function planNest(
   innermost: () => void,
 ): void {
   const [loop, ...rest] = loops;
-  if (!loop) return innermost();
+  if (!loop) {
+    innermost();
+    return;
+  }
   const inner = (): void => planNest(plan, rest, assigned, accumulators, innermost);
-  if (loop.mode === 'unroll') return planUnrolled(plan, loop, inner);
-  if (loop.mode === 'vector' && !plan.vector) return planVectorLoop(plan, loop, assigned, accumulators, innermost);
+  if (loop.mode === 'unroll') {
+    planUnrolled(plan, loop, inner);
+    return;
+  }
+  if (loop.mode === 'vector' && !plan.vector) {
+    planVectorLoop(plan, loop, assigned, accumulators, innermost);
+    return;
+  }
   planSerialLoop(plan, loop, assigned, inner);
 }
 
@@ -343,15 +366,19 @@ export function vectorShape(plan: Plan, statement: ForStatement): { lanes: 2 | 4
     weight += times * weightOf(resolved);
   };
   const visit = (inner: Statement, times: number): void => {
-    if (inner.kind === 'store') return add([inner.value], times);
+    if (inner.kind === 'store') {
+      add([inner.value], times);
+      return;
+    }
     if (inner.kind !== 'for') add(expressionsOf(inner), times);
     else {
-      for (const { variable, value } of inner.reductions) add([value, valueOf(variable)], times * unrollOf(inner));
+      for (const { variable, value } of inner.reductions)
+        add([value, variableValue(variable)], times * unrollOf(inner));
     }
     for (const next of nestedOf(inner)) visit(next, inner.kind === 'for' ? times * unrollOf(inner) : times);
   };
   // Positions are 32 bits wide in the lanes of the nest's own vector loop, so the variable of an argmax does not count.
-  for (const { variable, value, arg } of reductions) add(arg ? [value] : [value, valueOf(variable)], 1);
+  for (const { variable, value, arg } of reductions) add(arg ? [value] : [value, variableValue(variable)], 1);
   for (const inner of body) visit(inner, 1);
   return { lanes: lanesOf(types), copies: weight <= 12 ? 4 : weight <= 32 ? 2 : 1 };
 }

@@ -20,7 +20,7 @@ import {
   type Reduction,
   select,
   type TensorRef,
-  valueOf,
+  variableValue,
 } from '@onnx-ts/tensor-ir';
 import { combiningOp, emitCombine, emitHorizontal, type LaneReduceOp } from '../emit/reduce-ops.ts';
 import { emitBinaryScalar } from '../emit/scalar-ops.ts';
@@ -76,7 +76,7 @@ export class Accumulators {
       const partial = this.#partial.get(reduction);
       if (!partial) {
         if (arg) this.#updateArg(reduction, value, arg.position, variable, arg.best);
-        else planSet(plan, variable, binary(combiningOf(reduction), valueOf(variable), value));
+        else planSet(plan, variable, binary(combiningOf(reduction), variableValue(variable), value));
       } else if (plan.vector!.partial) this.#updateFromFirstLane(reduction);
       else {
         if (arg) {
@@ -120,11 +120,14 @@ export class Accumulators {
     const value = plan.resolve(reduction.value);
     const element = newRegister('element', arg ? arg.best.dtype : variable.dtype);
     this.#declareScalar(element, vectorValue(plan, value, 0), 0);
-    if (!arg) return planSetScalar(plan, variable, binary(combiningOf(reduction), valueOf(variable), valueOf(element)));
+    if (!arg) {
+      planSetScalar(plan, variable, binary(combiningOf(reduction), variableValue(variable), variableValue(element)));
+      return;
+    }
     const position = newRegister('position', 'int64');
     const at = scalarValue(plan, plan.resolve(arg.position), { copy: 0, lane: 0 });
     this.#declareScalar(position, at);
-    this.#updateArg(reduction, valueOf(element), valueOf(position), variable, arg.best, planSetScalar);
+    this.#updateArg(reduction, variableValue(element), variableValue(position), variable, arg.best, planSetScalar);
   }
 
   /** A scalar variable with the content of a value, or of one lane of it. */
@@ -150,9 +153,9 @@ export class Accumulators {
     best: TensorRef,
     assign: typeof planSet = planSet,
   ): void {
-    const better = isBetter(op, value, valueOf(best), arg!.selectLast);
-    assign(this.#plan, result, select(better, position, valueOf(result)));
-    assign(this.#plan, best, select(better, value, valueOf(best)));
+    const better = isBetter(op, value, variableValue(best), arg!.selectLast);
+    assign(this.#plan, result, select(better, position, variableValue(result)));
+    assign(this.#plan, best, select(better, value, variableValue(best)));
   }
 
   /** Plans what puts the partial results into the variables, behind the nest. */
@@ -194,12 +197,12 @@ export class Accumulators {
         const place = newRegister('place', 'int32');
         this.#declareScalar(value, laneOf(partial.best!, copy), lane);
         this.#declareScalar(place, laneOf(partial.result, copy), lane);
-        const position = cast('int64', valueOf(place));
-        const [a, b] = [valueOf(value), valueOf(best)];
-        const closer = compare(selectLast ? 'gt' : 'lt', position, valueOf(variable));
+        const position = cast('int64', variableValue(place));
+        const [a, b] = [variableValue(value), variableValue(best)];
+        const closer = compare(selectLast ? 'gt' : 'lt', position, variableValue(variable));
         const isTie = isFloat(a.type) ? or(eq(a, b), and(isNaNExpr(a), isNaNExpr(b))) : eq(a, b);
         const better = or(isBetter(op, a, b, false), and(isTie, closer));
-        planSet(plan, variable, select(better, position, valueOf(variable)));
+        planSet(plan, variable, select(better, position, variableValue(variable)));
         planSet(plan, best, select(better, a, b));
       }
     }

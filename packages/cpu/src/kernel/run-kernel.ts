@@ -155,10 +155,16 @@ function bytesOf(buffer: TensorBuffer): Uint8Array {
 
 function write(all: Uint8Array, at: number, tensor: TensorRef, buffer: TensorBuffer): void {
   const source = bytesOf(buffer);
-  if (!tensor.order) return all.set(source, at);
+  if (!tensor.order) {
+    all.set(source, at);
+    return;
+  }
   const size = bitsOf(tensor.dtype) / 8;
   let i = 0;
-  for (const place of places(tensor, buffer.dims)) all.set(source.subarray(i, (i += size)), at + place * size);
+  for (const place of places(tensor, buffer.dims)) {
+    all.set(source.subarray(i, i + size), at + place * size);
+    i += size;
+  }
 }
 
 function read(all: Uint8Array, at: number, tensor: TensorRef, binding: DimBinding): TensorBuffer {

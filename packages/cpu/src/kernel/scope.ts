@@ -75,7 +75,10 @@ export class Value {
 
   push(c: WriteContext): void {
     const { uses } = c;
-    if (this.isFree || (!uses.isDraft && this.#isMoved())) return this.#compute(c);
+    if (this.isFree || (!uses.isDraft && this.#isMoved())) {
+      this.#compute(c);
+      return;
+    }
     if (!this.#local) throw new Error('a value is used before it is defined');
     if (uses.isDraft) {
       this.#uses++;

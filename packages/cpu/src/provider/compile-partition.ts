@@ -17,8 +17,11 @@ import { type CompiledKernel, type CompiledPhase, compileKernel } from '../kerne
 import { emitDriver, importLinearMemory } from '../runtime/driver.ts';
 import { defineErrorReport } from '../runtime/kernel-error.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
-import { compileProduct, type ProductTarget } from '../templates/emit-product.ts';
-import { prepareProduct, type Product } from '../templates/product.ts';
+import type { BlockTarget } from '../templates/block-loop.ts';
+import { prepareChannelWindow } from '../templates/channel-window.ts';
+import { compileChannelWindow } from '../templates/emit-channel-window.ts';
+import { compileProduct } from '../templates/emit-product.ts';
+import { prepareProduct } from '../templates/product.ts';
 import type { CpuProvider } from './cpu-provider.ts';
 import { CpuExecutable, type LaunchableKernel } from './executable.ts';
 
@@ -28,7 +31,7 @@ export async function compilePartition(
   context: CompileContext,
 ): Promise<CpuExecutable> {
   const lowered = partition.lower();
-  const { fused, products } = prepareTemplates(assignLayouts(fuseProgram(lowered.program)));
+  const { fused, templates } = prepareTemplates(assignLayouts(fuseProgram(lowered.program)));
   const module = new ModuleBuilder();
   importLinearMemory(module, provider.shared);
   const target = {
@@ -42,11 +45,11 @@ export async function compilePartition(
   for (const [at, kernel] of fused.kernels.entries()) {
     if (context.signal?.aborted) throw new OnnxTsError('ABORTED', 'the compilation was aborted.');
     context.progress?.((0.8 * at) / fused.kernels.length, kernel.name);
-    const product = products.get(kernel);
+    const template = templates.get(kernel);
     const { key: text, symbols } = canonicalKernel(kernel);
-    const key = product ? `product ${text}` : text;
+    const key = template ? `${template.name} ${text}` : text;
     const before = cache.get(key);
-    const compiled = before ? adapt(before, kernel, symbols) : compileOne(kernel, product, target);
+    const compiled = before ? adapt(before, kernel, symbols) : compileOne(kernel, template, target);
     if (!before) cache.set(key, { kernel, symbols, compiled });
     kernels.push({
       kernel,
@@ -70,27 +73,33 @@ export async function compilePartition(
   return executable;
 }
 
+/** How a template compiles a kernel that it took. */
+type Template = { readonly name: string; readonly compile: (target: BlockTarget) => CompiledKernel };
+
 /** Gives kernels to the templates that can take them, with what those need in front. */
-function prepareTemplates(fused: FusedProgram): { fused: FusedProgram; products: ReadonlyMap<Kernel, Product> } {
-  const products = new Map<Kernel, Product>();
+function prepareTemplates(fused: FusedProgram): { fused: FusedProgram; templates: ReadonlyMap<Kernel, Template> } {
+  const templates = new Map<Kernel, Template>();
   const kernels: Kernel[] = [];
   const locals = [...fused.locals];
   for (const kernel of fused.kernels) {
-    const prepared = prepareProduct(kernel);
-    if (!prepared) {
-      kernels.push(kernel);
-      continue;
+    const product = prepareProduct(kernel);
+    const window = product ? undefined : prepareChannelWindow(kernel);
+    const prepared = product ?? window;
+    const main = product?.product.kernel ?? window?.window.kernel ?? kernel;
+    kernels.push(...(prepared?.before ?? []), main);
+    locals.push(...(prepared?.locals ?? []));
+    if (product) {
+      templates.set(main, { name: 'product', compile: (target) => compileProduct(product.product, target) });
+    } else if (window) {
+      templates.set(main, { name: 'window', compile: (target) => compileChannelWindow(window.window, target) });
     }
-    kernels.push(...prepared.before, prepared.product.kernel);
-    locals.push(...prepared.locals);
-    products.set(prepared.product.kernel, prepared.product);
   }
-  return { fused: { ...fused, kernels, locals }, products };
+  return { fused: { ...fused, kernels, locals }, templates };
 }
 
-function compileOne(kernel: Kernel, product: Product | undefined, target: ProductTarget): CompiledKernel {
+function compileOne(kernel: Kernel, template: Template | undefined, target: BlockTarget): CompiledKernel {
   try {
-    return product ? compileProduct(product, target) : compileKernel(kernel, target);
+    return template ? template.compile(target) : compileKernel(kernel, target);
   } catch (cause) {
     const [node] = kernel.origins as readonly (GraphNode | undefined)[];
     const place = { provider: 'cpu', ...(node && { node: node.name, op: node.op, domain: node.domain, opset: node.opset }) };

@@ -18,7 +18,7 @@ import {
   sub,
   substituteAxes,
   toIndex,
-  valueOf,
+  variableValue,
 } from '@onnx-ts/tensor-ir';
 import type { ScheduledPhase } from './scheduled.ts';
 import { partOf, serialLoops } from './tiles.ts';
@@ -65,14 +65,20 @@ export function columnSums(sums: ColumnSums): Pick<ScheduledPhase, 'parallel' | 
       loops: [{ axis: group, mode: 'serial' }],
       reductions: [],
       body: [
-        columns([load, { kind: 'for', loops: [unroll], reductions: [together], body: [] }, keep(valueOf(variable))]),
+        columns([
+          load,
+          { kind: 'for', loops: [unroll], reductions: [together], body: [] },
+          keep(variableValue(variable)),
+        ]),
       ],
     },
     {
       kind: 'for',
       loops: [rest],
       reductions: [],
-      body: [columns([load, { kind: 'for', loops: [], reductions: [reduction], body: [] }, keep(valueOf(variable))])],
+      body: [
+        columns([load, { kind: 'for', loops: [], reductions: [reduction], body: [] }, keep(variableValue(variable))]),
+      ],
     },
   ];
   return {

@@ -136,7 +136,10 @@ export class LoopDomain {
     const visit = (e: Expr): void => {
       if (seen.has(e)) return;
       seen.add(e);
-      if (e.type !== 'index') return childrenOf(e).forEach(visit);
+      if (e.type !== 'index') {
+        childrenOf(e).forEach(visit);
+        return;
+      }
       const form = this.analysis.formOf(e);
       forms.push(form);
       for (const { atom } of form.terms) childrenOf(atom).forEach(visit);

@@ -23,7 +23,7 @@ import {
   type Statement,
   type TensorRef,
   toIndex,
-  valueOf,
+  variableValue,
   walk,
 } from '@onnx-ts/tensor-ir';
 import { columnSums } from './column-sums.ts';
@@ -62,7 +62,7 @@ export function reduceVariables(stage: ReduceStage, body: Expr): ReduceVariables
         { kind: 'alloc', tensor: variable, scope: 'register', initial: { kind: 'const', type: 'int64', value: 0n } },
         { kind: 'alloc', tensor: best, scope: 'register', initial: identityOf(op, type) },
       ],
-      result: cast(stage.dtype, valueOf(variable)),
+      result: cast(stage.dtype, variableValue(variable)),
     };
   }
   const type = accumulatorType(op, stage.dtype);
@@ -70,7 +70,7 @@ export function reduceVariables(stage: ReduceStage, body: Expr): ReduceVariables
   return {
     reduction: { variable, op, value: cast(type, body) },
     declare: [{ kind: 'alloc', tensor: variable, scope: 'register', initial: identityOf(op, type) }],
-    result: cast(stage.dtype, valueOf(variable)),
+    result: cast(stage.dtype, variableValue(variable)),
   };
 }
 

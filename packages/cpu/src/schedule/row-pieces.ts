@@ -19,7 +19,7 @@ import {
   substituteAxes,
   type TensorRef,
   toIndex,
-  valueOf,
+  variableValue,
   walk,
 } from '@onnx-ts/tensor-ir';
 import { elementCost } from './cost.ts';
@@ -91,7 +91,10 @@ class RowReader {
   #map(stage: MapStage): void {
     const body = this.#body(stage);
     const lanes = stage.axes.slice(this.#kernel.rowRank);
-    if (lanes.length === 0) return this.#rowValue(stage, body, []);
+    if (lanes.length === 0) {
+      this.#rowValue(stage, body, []);
+      return;
+    }
     const outputs = this.#outputs(stage);
     if (outputs.length === 0 && this.#isInlined(stage, body)) {
       this.#places.set(stage, (index) => this.#at(stage, body, index));
@@ -117,7 +120,10 @@ class RowReader {
   #reduce(stage: ReduceStage): void {
     const { rowRank } = this.#kernel;
     const lanes = stage.axes.slice(rowRank);
-    if (lanes.length > 0) return this.#reduceInRow(stage, lanes);
+    if (lanes.length > 0) {
+      this.#reduceInRow(stage, lanes);
+      return;
+    }
     const joined = this.#joins(stage);
     const body = joined ?? this.#body(stage);
     const { reduction, declare, result } = reduceVariables(stage, body);
@@ -166,8 +172,8 @@ class RowReader {
     this.#pieces.push({ axes, declare: [], steps: [{ kind: 'set', variable, value }] });
     this.#open = undefined;
     this.#pending.clear();
-    this.#places.set(stage, () => valueOf(variable));
-    this.#storeRowValue(stage, valueOf(variable));
+    this.#places.set(stage, () => variableValue(variable));
+    this.#storeRowValue(stage, variableValue(variable));
   }
 
   #storeRowValue(stage: Stage, value: Expr): void {

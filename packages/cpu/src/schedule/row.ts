@@ -6,7 +6,7 @@ import type { Axis, Expr, ForStatement, IndexAnalysis, Kernel, Reduction, Statem
 import { elementCost, estimate, laneWaste, loadWeights } from './cost.ts';
 import { LoopDomain } from './domain.ts';
 import { laneLoops, tileRows } from './reduce.ts';
-import { type RowPiece, readRows } from './row-pieces.ts';
+import { type RowPiece, type RowStep, readRows } from './row-pieces.ts';
 import type { ScheduledPhase } from './scheduled.ts';
 import { serialLoops, sizeOfLoops, tileBox } from './tiles.ts';
 
@@ -56,18 +56,20 @@ function arrange(
 }
 
 function rootsOf({ steps }: RowPiece): Expr[] {
-  return steps.flatMap((step) => {
-    switch (step.kind) {
-      case 'store':
-        return [step.value, step.offset];
-      case 'reduce':
-        return step.reduction.arg ? [step.reduction.value, step.reduction.arg.position] : [step.reduction.value];
-      case 'nested':
-        return [step.reduction.value, step.value, step.offset];
-      case 'set':
-        return [step.value];
-    }
-  });
+  return steps.flatMap(expressionsOfStep);
+}
+
+function expressionsOfStep(step: RowStep): readonly Expr[] {
+  switch (step.kind) {
+    case 'store':
+      return [step.value, step.offset];
+    case 'reduce':
+      return step.reduction.arg ? [step.reduction.value, step.reduction.arg.position] : [step.reduction.value];
+    case 'nested':
+      return [step.reduction.value, step.value, step.offset];
+    case 'set':
+      return [step.value];
+  }
 }
 
 /** The row axis whose iterations become lanes; undefined when those of the pieces' own axes do. */

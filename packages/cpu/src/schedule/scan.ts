@@ -14,7 +14,7 @@ import {
   substituteAxes,
   type TensorRef,
   toIndex,
-  valueOf,
+  variableValue,
 } from '@onnx-ts/tensor-ir';
 import { elementCost, estimate } from './cost.ts';
 import { LoopDomain } from './domain.ts';
@@ -42,9 +42,9 @@ export function scheduleScan(analysis: IndexAnalysis, stage: ScanStage, tensor: 
   const move: Statement = {
     kind: 'set',
     variable: total,
-    value: binary(stage.op === 'sum' ? 'add' : 'mul', valueOf(total), value),
+    value: binary(stage.op === 'sum' ? 'add' : 'mul', variableValue(total), value),
   };
-  const store: Statement = { kind: 'store', tensor, offset, value: cast(stage.dtype, valueOf(total)) };
+  const store: Statement = { kind: 'store', tensor, offset, value: cast(stage.dtype, variableValue(total)) };
   const row: Statement[] = [
     { kind: 'alloc', tensor: total, scope: 'register', initial: identityOf(stage.op, type) },
     { kind: 'for', loops: serialLoops(running), reductions: [], body: stage.exclusive ? [store, move] : [move, store] },

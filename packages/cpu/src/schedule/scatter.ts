@@ -59,7 +59,7 @@ function updates(analysis: IndexAnalysis, stage: ScatterStage, tensor: TensorRef
   const before = elementAtOffset(tensor, place);
   const combined = stage.combine === 'set' ? value : binary(combining[stage.combine], before, value);
   const store: Statement = { kind: 'store', tensor, offset: place, value: combined };
-  const guarded: Statement[] = stage.guard ? [{ kind: 'if', condition, then: [store] }] : [store];
+  const guarded: Statement[] = stage.guard ? [{ kind: 'if', condition, body: [store] }] : [store];
   return {
     name: stage.name || stage.kind,
     stage,

@@ -34,21 +34,16 @@ import {
   type TensorRef,
   toIndex,
 } from '@onnx-ts/tensor-ir';
+import type { BlockShape } from './block-phases.ts';
+import { fastestAxis } from './block-phases.ts';
 import { panelWidth } from './micro-kernel.ts';
 
 type Load = Extract<Expr, { kind: 'load' }>;
 
 /** What the template needs to know about a kernel it takes. All axes are the reduce stage's. */
-export interface Product {
+export interface Product extends BlockShape {
   /** The kernel with prepared operands: its head is Σ a · packed. */
   readonly kernel: Kernel;
-  readonly head: ReduceStage;
-  readonly epilogue: MapStage | undefined;
-  readonly output: TensorRef;
-  readonly batch: readonly Axis[];
-  /** From the slowest to the fastest in the result. */
-  readonly rows: readonly Axis[];
-  readonly column: Axis;
   /** Reduction axes that select a run of A; the runs themselves. */
   readonly taps: readonly Axis[];
   readonly run: readonly Axis[];
@@ -99,42 +94,6 @@ export function prepareProduct(kernel: Kernel): PreparedProduct | undefined {
   if ((column.size.constant ?? panelWidth) < 2) return undefined;
   const parts = { kernel, head, epilogue, output, batch, rows, column };
   return assemble(parts, readableRuns(a, head), a, b, inA, inB);
-}
-
-/** The reduce stage's axis that is fastest in the result's memory. */
-function fastestAxis(head: ReduceStage, epilogue: MapStage | undefined, output: TensorRef): Axis | undefined {
-  const order = output.order ?? output.shape.map((_, axis) => axis);
-  const logical = [...order].reverse().find((axis) => !output.shape[axis].is(1));
-  if (logical === undefined) return undefined;
-  if (!epilogue) return head.axes[logical];
-  const load = epilogueLoad(epilogue, head);
-  const at = load?.index.findIndex((e) => e.kind === 'axis' && e.axis === epilogue.axes[logical]) ?? -1;
-  return at < 0 ? undefined : head.axes[at];
-}
-
-function epilogueLoad(epilogue: MapStage, head: ReduceStage): Load | undefined {
-  let found: Load | undefined;
-  const visit = (e: Expr): void => {
-    if (found) return;
-    if (e.kind === 'load' && e.source === head) {
-      found = e;
-      return;
-    }
-    for (const child of childrenOf(e)) visit(child);
-  };
-  visit(epilogue.body);
-  return found;
-}
-
-/** The epilogue's axes by the head's. Axes of size 1 that the epilogue drops have none. */
-export function epilogueAxes(product: Pick<Product, 'head' | 'epilogue'>): ReadonlyMap<Axis, Axis> {
-  const { head, epilogue } = product;
-  if (!epilogue) return new Map(head.axes.map((axis) => [axis, axis]));
-  const pairs = new Map<Axis, Axis>();
-  for (const [at, e] of (epilogueLoad(epilogue, head)?.index ?? []).entries()) {
-    if (e.kind === 'axis') pairs.set(head.axes[at], e.axis);
-  }
-  return pairs;
 }
 
 function loadIn(factor: Expr): Load | undefined {

@@ -1,0 +1,176 @@
+// Loops that block templates have in common: which rows of an operand a tap needs, and what happens to a finished block.
+//
+// A template computes blocks of `blockRows` × `blockColumns` of the result in scratch memory. Its rows are the points of
+// some result axes, flattened; its columns are one result axis. Both parts below are generated from loops, so that any
+// index map, guard or fused map works.
+
+import {
+  add,
+  type Axis,
+  cast,
+  Dim,
+  dimension,
+  div,
+  elementAtOffset,
+  type Expr,
+  type IndexAnalysis,
+  loadsOf,
+  type LoopHeader,
+  type LoopPhase,
+  type MapStage,
+  min,
+  mod,
+  mul,
+  newAxis,
+  newTensorRef,
+  productOf,
+  type ReduceStage,
+  select,
+  type Statement,
+  sub,
+  substituteAxes,
+  type TensorRef,
+  toIndex,
+} from '@onnx-ts/tensor-ir';
+import { flatten, offsetIn } from '../schedule/flatten.ts';
+import { blockColumns, mostRows } from './micro-kernel.ts';
+
+type Load = Extract<Expr, { kind: 'load' }>;
+
+/** Rows of a block: a multiple of what the micro-kernel takes. Block and operand rows fit the second-level cache. */
+export const blockRows = 48;
+
+/** A size that is filled in at run time by the template itself: where the fill values are, seen from the operand. */
+export const fillOffset = Dim.symbol('fill offset');
+
+/** The parts of a kernel that blocks are cut from. */
+export interface BlockShape {
+  readonly head: ReduceStage;
+  readonly epilogue: MapStage | undefined;
+  readonly output: TensorRef;
+  readonly batch: readonly Axis[];
+  readonly rows: readonly Axis[];
+  readonly column: Axis;
+}
+
+export function newBlock(): TensorRef {
+  return newTensorRef('block', 'float32', [Dim.constant(blockRows * blockColumns)]);
+}
+
+/** Entry [tap][row mod 6] for each tap and row of a micro-kernel's turn, then `extra` more. */
+export function newTable(taps: Dim, extra: number): TensorRef {
+  return newTensorRef('table', 'int32', [taps.mul(mostRows).add(extra)]);
+}
+
+/** Positions along the row axes for a flat row number. */
+export function rowLets(rows: readonly Axis[], row: Axis): Statement[] {
+  const lets: Statement[] = [];
+  let inner = Dim.constant(1);
+  for (const axis of [...rows].reverse()) {
+    const above = div(toIndex(row), dimension(inner));
+    lets.unshift({ kind: 'let', axis, value: axis === rows[0] ? above : mod(above, dimension(axis.size)) });
+    inner = inner.mul(axis.size);
+  }
+  return lets;
+}
+
+/**
+ * One tile for each row of each batch entry: writes the offset in the operand of what the row needs at each tap, with the
+ * axes of `fixed` at 0. Where the load's guard is false the offset is `fillOffset`.
+ */
+export function tablePhase(
+  shape: BlockShape,
+  analysis: IndexAnalysis,
+  parts: {
+    readonly load: Load;
+    readonly taps: readonly Axis[];
+    readonly fixed: readonly Axis[];
+    readonly table: TensorRef;
+    /** More to write for the batch entry. */
+    readonly more?: readonly Statement[];
+  },
+): LoopPhase {
+  const { load, taps, fixed, table, more = [] } = parts;
+  const row = newAxis('row', productOf(shape.rows.map((axis) => axis.size)));
+  const atStart = new Map(fixed.map((axis) => [axis, dimension(0)]));
+  const index = load.index.map((e) => substituteAxes(e, atStart));
+  let offset = offsetIn(analysis, load.source as TensorRef, index);
+  if (load.guard) {
+    const guard = flatten(analysis, substituteAxes(load.guard, atStart), noStage);
+    offset = select(guard, offset, dimension(fillOffset));
+  }
+  let tap: Expr = dimension(0);
+  for (const axis of taps) tap = add(mul(tap, dimension(axis.size)), toIndex(axis));
+  const entry = add(mul(tap, mostRows), mod(toIndex(row), mostRows));
+  const store: Statement = { kind: 'store', tensor: table, offset: entry, value: cast('int32', offset) };
+  const loops: LoopHeader[] = taps.map((axis) => ({ axis, mode: 'serial' }));
+  return {
+    name: `${shape.head.name}.table`,
+    parallel: [...shape.batch, row],
+    body: [
+      ...rowLets(shape.rows, row),
+      loops.length === 0 ? store : { kind: 'for', loops, reductions: [], body: [store] },
+      ...more,
+    ],
+    independent: false,
+  };
+}
+
+/** One tile for each row of a column block: writes the row's part of the block to the result. */
+export function epiloguePhase(shape: BlockShape, analysis: IndexAnalysis, block: TensorRef): LoopPhase {
+  const { batch, column, epilogue, head, output } = shape;
+  const columns = newAxis('block', column.size.ceilDiv(blockColumns));
+  const row = newAxis('row', productOf(shape.rows.map((axis) => axis.size)));
+  const lane = newAxis('lane', Math.min(blockColumns, column.size.constant ?? blockColumns));
+  const first = mul(toIndex(columns), blockColumns);
+  const values = new Map<Axis, Expr>([[column, add(first, toIndex(lane))]]);
+  const result = elementAtOffset(block, add(mul(mod(toIndex(row), blockRows), blockColumns), toIndex(lane)));
+  let value: Expr = result;
+  let index: Expr[];
+  if (epilogue) {
+    for (const [from, to] of epilogueAxes(shape)) values.set(to, from === column ? values.get(column)! : toIndex(from));
+    for (const axis of epilogue.axes) if (!values.has(axis)) values.set(axis, dimension(0));
+    value = flatten(analysis, substituteAxes(epilogue.body, values), () => result);
+    index = epilogue.axes.map((axis) => values.get(axis)!);
+  } else index = head.axes.map((axis) => values.get(axis) ?? toIndex(axis));
+  const store: Statement = { kind: 'store', tensor: output, offset: offsetIn(analysis, output, index), value };
+  const isWhole = column.size.isMultipleOf(blockColumns) || (column.size.constant ?? Infinity) < blockColumns;
+  const end = isWhole ? undefined : min(dimension(blockColumns), sub(dimension(column.size), first));
+  const loop: LoopHeader = { axis: lane, mode: 'vector', ...(end && { begin: dimension(0), end }) };
+  return {
+    name: `${head.name}.epilogue`,
+    parallel: [...batch, columns, row],
+    body: [...rowLets(shape.rows, row), { kind: 'for', loops: [loop], reductions: [], body: [store] }],
+    independent: false,
+  };
+}
+
+/** The epilogue's axes by the head's. Axes of size 1 that the epilogue drops have none. */
+export function epilogueAxes({ head, epilogue }: Pick<BlockShape, 'head' | 'epilogue'>): ReadonlyMap<Axis, Axis> {
+  if (!epilogue) return new Map(head.axes.map((axis) => [axis, axis]));
+  const pairs = new Map<Axis, Axis>();
+  for (const [at, e] of (epilogueLoad(epilogue, head)?.index ?? []).entries()) {
+    if (e.kind === 'axis') pairs.set(head.axes[at], e.axis);
+  }
+  return pairs;
+}
+
+/** How the epilogue reads the head. */
+export function epilogueLoad(epilogue: MapStage, head: ReduceStage): Load | undefined {
+  return loadsOf(epilogue.body).find((load) => load.source === head);
+}
+
+/** The head's axis that is fastest in the result's memory. */
+export function fastestAxis(head: ReduceStage, epilogue: MapStage | undefined, output: TensorRef): Axis | undefined {
+  const order = output.order ?? output.shape.map((_, axis) => axis);
+  const logical = [...order].reverse().find((axis) => !output.shape[axis].is(1));
+  if (logical === undefined) return undefined;
+  if (!epilogue) return head.axes[logical];
+  const load = epilogueLoad(epilogue, head);
+  const at = load?.index.findIndex((e) => e.kind === 'axis' && e.axis === epilogue.axes[logical]) ?? -1;
+  return at < 0 ? undefined : head.axes[at];
+}
+
+function noStage(): never {
+  throw new TypeError('a guard of a block template reads no stage');
+}
