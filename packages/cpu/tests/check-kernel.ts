@@ -4,8 +4,10 @@ import {
   type DimBinding,
   type DType,
   decodeFloat,
+  getPacked,
   interpretProgram,
   isFloat,
+  isPacked,
   isSmallFloat,
   type Kernel,
   type Program,
@@ -30,8 +32,9 @@ export function checkKernel(
   options: CheckOptions = {},
 ): void {
   verifyKernel(kernel);
-  const outputs = kernel.outputs.map(({ tensor }) => tensor);
-  for (const phase of scheduleKernel(kernel).phases) verifyPhase(phase, { params: kernel.params, outputs });
+  const { phases, aliases } = scheduleKernel(kernel);
+  const outputs = [...kernel.outputs.map(({ tensor }) => tensor), ...aliases.keys()];
+  for (const phase of phases) verifyPhase(phase, { params: kernel.params, outputs });
   let outside = 0;
   const expected = interpretProgram(programOf(kernel), inputs, binding, { onOutOfRange: () => outside++ });
   const prepared = loadKernel(kernel).prepare(inputs, binding, options);
@@ -80,7 +83,12 @@ function agree(
   return Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b));
 }
 
-function valuesOf({ dtype, data }: TensorBuffer): ArrayLike<number | bigint> {
+function valuesOf({ dtype, dims, data }: TensorBuffer): ArrayLike<number | bigint> {
+  // Bits behind the last element of a packed tensor mean nothing.
+  if (isPacked(dtype)) {
+    const count = dims.reduce((product, size) => product * size, 1);
+    return Array.from({ length: count }, (_, at) => getPacked(dtype, data as Uint8Array, at));
+  }
   if (isSmallFloat(dtype)) return Array.from(data as Uint16Array, (pattern) => decodeFloat(dtype, pattern));
   return data as ArrayLike<number | bigint>;
 }

@@ -3,6 +3,7 @@
 import {
   type Axis,
   add,
+  allocateBuffer,
   axesFor,
   binary,
   boundedIndex,
@@ -296,4 +297,38 @@ export function randomContraction(random: Random, dtypes: readonly DType[]): Ran
   }
   const outputs = stages.filter((_, at) => at === stages.length - 1 || random.chance(0.2));
   return kernelOf(maker, 'contraction', stages, outputs);
+}
+
+/** Elements of less than a byte, read and written. */
+export function randomPacked(random: Random): RandomKernel {
+  const maker = new ValueMaker(random);
+  const types = ['int4', 'uint4', 'int2', 'uint2', 'float4e2m1'] as const;
+  const [from, to] = [random.pick(types), random.pick<DType>([...types, 'float32', 'int32', 'int8'])];
+  const shape = maker.shape(1 + random.int(3), 17);
+  const axes = axesFor(shape);
+  const table = newTensorRef('packed', from, shape);
+  const buffer = allocateBuffer(
+    from,
+    shape.map((dim) => maker.valueOf(dim)),
+  );
+  for (let i = 0; i < buffer.data.length; i++) buffer.data[i] = random.int(256) as never;
+  maker.inputs.set(table, buffer);
+  const element = elementAt(
+    table,
+    axes.map((axis, at) => (at === 0 ? sub(dimension(axis.size.sub(1)), toIndex(axis)) : toIndex(axis))),
+  );
+  const wide = random.pick<DType>(['int32', 'float32', 'int64']);
+  const value = add(cast(wide, element), maker.access(wide, axes));
+  const body = random.chance(0.3) && from === to ? element : cast(to, value);
+  const { map } = bodyOf(new StageBuilder(), to);
+  const stage = { ...map, shape, axes, body };
+  const kernel: Kernel = {
+    name: 'packed',
+    class: 'pointwise',
+    params: maker.params,
+    stages: [stage],
+    outputs: [{ stage, tensor: newTensorRef('out', to, shape) }],
+    rowRank: 0,
+  };
+  return { kernel, maker };
 }

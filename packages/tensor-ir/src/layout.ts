@@ -19,16 +19,21 @@ export function assignLayouts(fused: FusedProgram): FusedProgram {
   const aliased = new Set<TensorRef>([...fused.aliases.keys(), ...fused.aliases.values()]);
   const free = new Set(fused.locals.filter((tensor) => !aliased.has(tensor) && !tensor.isConstant));
   const isLast = new Set<TensorRef>();
-  const give = (tensor: TensorRef): void => {
+  const give = (tensor: TensorRef, order = channelsLast(tensor.shape.length)): void => {
     if (!free.has(tensor) || tensor.shape.length < 3) return;
-    tensor.order = channelsLast(tensor.shape.length);
+    // A transposed result may have its channels last as it is.
+    if (order.every((axis, at) => axis === at)) return;
+    tensor.order = order;
     isLast.add(tensor);
   };
   for (const kernel of fused.kernels) {
     const image = windowedImage(kernel);
     if (!image) continue;
     give(image);
-    for (const { tensor } of kernel.outputs) if (tensor.shape.length === image.shape.length) give(tensor);
+    for (const { tensor, stage } of kernel.outputs) {
+      const order = resultOrder(kernel.stages[0] as ReduceStage, stage, image.shape.length);
+      if (order) give(tensor, order);
+    }
   }
   if (isLast.size === 0) return fused;
   for (const kernel of fused.kernels) {
@@ -46,14 +51,32 @@ function windowedImage(kernel: Kernel): TensorRef | undefined {
   if (kernel.class !== 'contraction' || head.kind !== 'reduce') return undefined;
   for (const load of loadsOf(head.body)) {
     if (load.source.kind !== 'tensor' || load.source.isConstant) continue;
-    if (load.index.length >= 3 && load.index.every((e, at) => mixes(e, head) === at >= 2)) return load.source;
+    if (load.index.length >= 3 && load.index.every((e, at) => (at < 2 ? !mixes(e, head, true) : mixes(e, head, false)))) return load.source;
   }
   return undefined;
 }
 
-function mixes(index: Expr, stage: ReduceStage): boolean {
+/** Channels-last order of a result whose axes may be those of the window in another order. */
+function resultOrder(head: ReduceStage, stage: Stage, rank: number): readonly number[] | undefined {
+  if (stage.shape.length !== rank || head.axes.length !== rank) return undefined;
+  const order = channelsLast(rank);
+  if (stage === head) return order;
+  if (stage.kind !== 'map') return undefined;
+  const load = loadsOf(stage.body).find(({ source }) => source === head);
+  const places = order.map((axis) => {
+    const index = load?.index[axis];
+    return index?.kind === 'axis' ? stage.axes.indexOf(index.axis) : -1;
+  });
+  // Axes of size 1 are read as 0: they take the places that are left.
+  const left = stage.axes.map((_, at) => at).filter((at) => !places.includes(at));
+  return places.map((at) => (at >= 0 ? at : left.shift()!));
+}
+
+/** @param sized axes of size 1 do not count: a kernel of 1 × 1 is a window, a group of one channel is none */
+function mixes(index: Expr, stage: ReduceStage, sized: boolean): boolean {
   const axes = axesIn([index]);
-  return stage.axes.some((axis) => axes.has(axis)) && stage.over.some((axis) => axes.has(axis));
+  const counts = (axis: Axis): boolean => axes.has(axis) && !(sized && axis.size.is(1));
+  return stage.axes.some(counts) && stage.over.some(counts);
 }
 
 /** True when the reading stage moves through the tensor as through its result, one to one or shifted. */
@@ -103,7 +126,7 @@ function reorderWeights(fused: FusedProgram, isLast: ReadonlySet<TensorRef>): Fu
 
 function channelwiseWeight(kernel: Kernel, isLast: ReadonlySet<TensorRef>): TensorRef | undefined {
   const [head] = kernel.stages;
-  if (kernel.class !== 'contraction' || head.kind !== 'reduce' || !isLast.has(kernel.outputs[0].tensor)) return undefined;
+  if (kernel.class !== 'contraction' || head.kind !== 'reduce') return undefined;
   const loads = loadsOf(head.body);
   const image = loads.find((load) => load.source.kind === 'tensor' && isLast.has(load.source));
   const weight = loads.find((load) => load.source.kind === 'tensor' && load.source.isConstant);

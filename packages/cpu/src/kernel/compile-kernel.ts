@@ -47,7 +47,8 @@ export interface CompileTarget {
 
 /** @throws TypeError for kernels that `verifyKernel` would reject, and for element types that cannot be stored */
 export function compileKernel(kernel: Kernel, target: CompileTarget): CompiledKernel {
-  const { analysis, phases } = scheduleKernel(kernel);
+  const { analysis, phases, aliases } = scheduleKernel(kernel);
+  const original = (tensor: TensorRef): TensorRef => aliases.get(tensor) ?? tensor;
   const words = new ArgumentWords();
   const errorSites: ErrorSite[] = [];
   const context = {
@@ -61,9 +62,15 @@ export function compileKernel(kernel: Kernel, target: CompileTarget): CompiledKe
   const compiled = phases.map((phase) => {
     const written = emitPhase(phase, context);
     scratchBytes = scratchBytes.max(written.scratchBytes);
-    return describePhase(phase, target.module.define(written.f));
+    const described = describePhase(phase, target.module.define(written.f));
+    return phase.copyOf ? { ...described, copyOf: original(phase.copyOf) } : described;
   });
-  return { phases: compiled, words: words.words, scratchBytes, errorSites };
+  return {
+    phases: compiled,
+    words: words.words.map((word) => (word.kind === 'tensor' ? { ...word, tensor: original(word.tensor) } : word)),
+    scratchBytes,
+    errorSites,
+  };
 }
 
 export function errorReporter(reportError: FunctionRef): ErrorReporter {
@@ -89,7 +96,6 @@ function describePhase(phase: ScheduledPhase, ref: FunctionRef): CompiledPhase {
     tilePoints: phase.cost.points,
     pointNanoseconds: phase.cost.pointCost,
     barrier: !phase.independent,
-    ...(phase.copyOf && { copyOf: phase.copyOf }),
   };
 }
 

@@ -8,6 +8,7 @@ import {
   type RandomKernel,
   randomContraction,
   randomMap,
+  randomPacked,
   randomReduce,
   randomRows,
   randomScan,
@@ -37,6 +38,7 @@ function check(make: (random: Random, dtypes: readonly DType[]) => RandomKernel)
 
 describe('random kernels', () => {
   it('map', () => expect(() => check(randomMap)).not.toThrow());
+  it('packed', () => expect(() => check(randomPacked)).not.toThrow());
   it('segments', () => expect(() => check(randomSegments)).not.toThrow());
   it('reduce', () => expect(() => check(randomReduce)).not.toThrow());
   it('row', () => expect(() => check(randomRows)).not.toThrow());

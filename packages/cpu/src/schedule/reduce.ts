@@ -21,7 +21,6 @@ import {
   type Reduction,
   type Stage,
   type Statement,
-  type TensorRef,
   toIndex,
   variableValue,
   walk,

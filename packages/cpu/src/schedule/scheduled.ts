@@ -22,4 +22,6 @@ export interface TileCost {
 export interface ScheduledKernel {
   readonly analysis: IndexAnalysis;
   readonly phases: readonly ScheduledPhase[];
+  /** Tensors that the phases see as another type of the same width → the tensors themselves. */
+  readonly aliases: ReadonlyMap<TensorRef, TensorRef>;
 }
