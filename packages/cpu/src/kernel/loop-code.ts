@@ -135,16 +135,23 @@ export function emitTiles(
   const { f } = c;
   const [, begin, end] = f.params;
   before.emit(c);
+  // Without parallel axes there is one tile.
+  if (counters.length === 0) {
+    f.scope(() => body.emit(c));
+    return;
+  }
   f.scope(() => {
-    const tile = f.local('i32', 'tile');
+    const tile = counters.length === 1 ? counters[0] : f.local('i32', 'tile');
     f.get(begin);
     f.set(tile);
-    emitDecode(c, tile, counters, sizes);
-    f.get(begin);
-    f.set(tile);
+    if (counters.length > 1) {
+      emitDecode(c, tile, counters, sizes);
+      f.get(begin);
+      f.set(tile);
+    }
     f.loop((again) => {
       f.scope(() => body.emit(c));
-      emitCountUp(c, counters, sizes, counters.length - 1);
+      if (counters.length > 1) emitCountUp(c, counters, sizes, counters.length - 1);
       f.get(tile);
       f.i32Const(1);
       f.op('i32.add');
@@ -156,6 +163,7 @@ export function emitTiles(
   });
 }
 
+/** Takes the tile number apart: the last counter is the fastest. */
 function emitDecode(c: WriteContext, rest: Local, counters: readonly Local[], sizes: readonly Value[]): void {
   const { f } = c;
   for (let axis = counters.length - 1; axis > 0; axis--) {
@@ -168,22 +176,21 @@ function emitDecode(c: WriteContext, rest: Local, counters: readonly Local[], si
     f.op('i32.div_u');
     f.set(rest);
   }
-  if (counters.length === 0) return;
   f.get(rest);
   f.set(counters[0]);
 }
 
+/** One step of the counters, with a carry into the next slower one. */
 function emitCountUp(c: WriteContext, counters: readonly Local[], sizes: readonly Value[], axis: number): void {
-  if (axis < 0) return;
   const { f } = c;
   f.get(counters[axis]);
   f.i32Const(1);
   f.op('i32.add');
-  f.tee(counters[axis]);
   if (axis === 0) {
-    f.drop();
+    f.set(counters[0]);
     return;
   }
+  f.tee(counters[axis]);
   sizes[axis].push(c);
   f.op('i32.ge_s');
   f.if(() => {

@@ -76,7 +76,7 @@ export class Accumulators {
       const partial = this.#partial.get(reduction);
       if (!partial) {
         if (arg) this.#updateArg(reduction, value, arg.position, variable, arg.best);
-        else planSet(plan, variable, binary(combiningOf(reduction), variableValue(variable), value));
+        else planSet(plan, variable, updateOf(reduction));
       } else if (plan.vector!.partial) this.#updateFromFirstLane(reduction);
       else {
         if (arg) {
@@ -248,6 +248,18 @@ function isBetter(op: ReduceOp, value: Expr, best: Expr, selectLast: boolean): E
 /** The index behind a position. */
 function indexOf(position: Expr): Expr {
   return position.kind === 'cast' && position.x.type === 'index' ? position.x : position;
+}
+
+const updates = new WeakMap<Reduction, Expr>();
+
+/** The variable's next value: the same expression each time, so that what is found out about it is found again. */
+function updateOf(reduction: Reduction): Expr {
+  let update = updates.get(reduction);
+  if (!update) {
+    update = binary(combiningOf(reduction), variableValue(reduction.variable), reduction.value);
+    updates.set(reduction, update);
+  }
+  return update;
 }
 
 function combiningOf({ op }: Reduction): BinaryOp {

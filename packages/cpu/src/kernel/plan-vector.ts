@@ -76,8 +76,12 @@ function compute(plan: Plan, e: Expr, copy: number): Value {
       return code('v128', [of(e.x)], (c) => emitCast(c, laneType(e.x.type), type, e.saturate));
     case 'bitcast':
       return code('v128', [of(e.x)], (c) => emitBitcast(c, e.x.type, e.type));
-    case 'binary':
-      return code('v128', [of(e.a), of(e.b)], (c) => emitBinary(c, e.op, type));
+    case 'binary': {
+      // A minimum or maximum with a number has less to check when the number comes second.
+      const isSwapped = (e.op === 'min' || e.op === 'max') && isNumber(e.a);
+      const [a, b] = isSwapped ? [e.b, e.a] : [e.a, e.b];
+      return code('v128', [of(a), of(b)], (c) => emitBinary(c, e.op, type, { rightIsNumber: isNumber(b) }));
+    }
     case 'compare':
       return code('v128', [of(e.a), of(e.b)], (c) => emitCompare(c, e.op, laneType(e.a.type)));
     case 'select':
@@ -85,6 +89,10 @@ function compute(plan: Plan, e: Expr, copy: number): Value {
     default:
       throw new Error(`${e.kind} never differs between lanes`);
   }
+}
+
+function isNumber(e: Expr): boolean {
+  return e.kind === 'const' && !Number.isNaN(Number(e.value));
 }
 
 function counterLanes(plan: Plan, e: Expr & { kind: 'axis' }, copy: number): Value {
