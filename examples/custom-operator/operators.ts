@@ -1,10 +1,10 @@
 // One made-up operator, y = x − tanh(x / scale), described in each of the ways there are. One of them is enough.
 
-import { type AttributeSpecs, defineOperator, div, float, type InferContext, sub, tanh, Tensor, tensorType } from '@onnx-ts/core/operators';
+import { defineOperator, div, float, type InferContext, sub, tanh, Tensor, tensorType } from '@onnx-ts/core/operators';
 
 const attributes = { scale: float(1) };
 
-function infer(ctx: InferContext<AttributeSpecs>) {
+function infer(ctx: InferContext<typeof attributes>) {
   if (ctx.dtype(0) !== 'float32') ctx.fail(`the input must be float32, not ${ctx.dtype(0)}.`);
   return [tensorType('float32', ctx.shape(0))];
 }

@@ -49,6 +49,7 @@ function kernelOf(
       tensor: newTensorRef(`out${at}`, stage.dtype, stage.shape, maker.order(stage.shape.length)),
     })),
     rowRank,
+    origins: [],
   };
   return { kernel, maker };
 }
@@ -329,6 +330,7 @@ export function randomPacked(random: Random): RandomKernel {
     stages: [stage],
     outputs: [{ stage, tensor: newTensorRef('out', to, shape) }],
     rowRank: 0,
+    origins: [],
   };
   return { kernel, maker };
 }

@@ -153,7 +153,7 @@ export class ValueMaker {
     const { random } = this;
     const i = toIndex(axis);
     const value = this.valueOf(axis.size);
-    switch (random.int(14)) {
+    switch (random.int(15)) {
       case 0:
         return { size: axis.size, index: sub(dimension(axis.size.sub(1)), i) };
       case 1: {
@@ -183,6 +183,11 @@ export class ValueMaker {
         const far = this.allowErrors && random.chance(0.05) ? 3 : 0;
         const places = this.tensor(type, [axis.size], () => random.int(2 * count + far) - count);
         return { size, index: boundedIndex(cast('index', elementAt(places, [i])), size) };
+      }
+      case 7: {
+        // Broadcast, or not, as only the sizes at run time tell.
+        const size = this.symbol(random.chance(0.5) ? value : 1);
+        return { size, index: mul(i, dimension(size.sub(1).max(0).min(1))) };
       }
       default:
         return { size: axis.size, index: i };

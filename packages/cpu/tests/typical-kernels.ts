@@ -38,7 +38,7 @@ function tensor(
 function kernelOf(kind: Kernel['class'], params: readonly TensorRef[], stages: readonly Stage[], rowRank = 0): Kernel {
   const stage = stages[stages.length - 1];
   const output = newTensorRef('y', stage.dtype, stage.shape);
-  return { name: stage.name, class: kind, params, stages, outputs: [{ stage, tensor: output }], rowRank };
+  return { name: stage.name, class: kind, params, stages, outputs: [{ stage, tensor: output }], rowRank, origins: [] };
 }
 
 export function biasRelu(): Kernel {
@@ -134,6 +134,7 @@ export function maxPool(): Kernel {
     stages: [stage],
     outputs: [{ stage, tensor: output }],
     rowRank: 0,
+    origins: [],
   };
 }
 

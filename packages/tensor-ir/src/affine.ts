@@ -15,7 +15,6 @@ import {
   type Expr,
   mul,
   rewrite,
-  toIndex,
   walk,
 } from './expr.ts';
 import { ExprNumbering } from './expr-number.ts';
@@ -423,9 +422,4 @@ export function axesOf(root: Expr, found: Set<Axis> = new Set()): Set<Axis> {
   };
   visit(root);
   return found;
-}
-
-/** Replaces an axis by `outer · size(inner) + inner` in a form's expression. */
-export function splitAxisIndex(outer: Axis, inner: Axis): Expr {
-  return add(mul(toIndex(outer), dimension(inner.size)), toIndex(inner));
 }

@@ -103,9 +103,7 @@ function checkedSizes(context: NodeContext, sizes: SplitSizes, size: Dim): Split
     context.fail(`the node has ${context.outputCount} outputs, but ${sizes.length} sizes are given.`);
   }
   const total = sizes.reduce((sum, part) => sum.add(part), Dim.constant(0));
-  if (total.constant !== undefined && size.constant !== undefined && !total.equals(size)) {
-    context.fail(`the sizes [${sizes.join(', ')}] add up to ${total}, but the axis has ${size}.`);
-  }
+  context.requireEqual(total, size, `the sum of the sizes [${sizes.join(', ')}] and the size of the axis`);
   return sizes;
 }
 
@@ -114,7 +112,9 @@ function equalSizes(context: NodeContext, size: Dim): SplitSizes {
   if (size.constant !== undefined && size.constant % parts !== 0) {
     context.fail(`an axis of ${size} cannot be split into ${parts} equal parts.`, 'Give the sizes.');
   }
-  return Array(parts).fill(size.floorDiv(parts));
+  const part = size.floorDiv(parts);
+  context.requireEqual(part.mul(parts), size, `${parts} equal parts and the size of the axis`);
+  return Array(parts).fill(part);
 }
 
 function split<const S extends AttributeSpecs>(version: {

@@ -114,7 +114,10 @@ function reshaped(ctx: InferContext, target: readonly Dim[], allowZero: boolean)
   if (bothKnown && !isEmpty && (!quotient || (free.length === 0 && !quotient.is(1)))) {
     ctx.fail(`${shapeText(from)} has ${total} elements, which do not fill ${shapeText(target)}.`);
   }
-  return sizes.map((size) => (size.is(-1) ? (quotient ?? total.floorDiv(rest)) : size));
+  const shape = sizes.map((size) => (size.is(-1) ? (quotient ?? total.floorDiv(rest)) : size));
+  const what = `the numbers of elements of ${shapeText(from)} and of the target ${shapeText(target)}`;
+  if (!bothKnown) ctx.requireEqual(total, productOf(shape), what);
+  return shape;
 }
 
 /** A matrix whose rows are the axes before `axis`, its columns the others. */
@@ -172,6 +175,7 @@ function squeezed(ctx: NodeContext, axes: readonly number[] | undefined): readon
   for (const axis of gone) {
     const size = shape[axis].constant;
     if (size !== undefined && size !== 1) ctx.fail(`axis ${axis} of ${shapeText(shape)} has not the size 1.`);
+    ctx.requireEqual(shape[axis], Dim.constant(1), `the size of axis ${axis}, which is squeezed, and 1`);
   }
   return shape.filter((_, axis) => !gone.has(axis));
 }

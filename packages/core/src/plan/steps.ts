@@ -21,6 +21,7 @@ import type {
 import type { HostEvaluator } from '../session/host-evaluator.ts';
 import { tensorOfContents, typeOfHostValue } from '../session/host-value.ts';
 import { elementCount, Tensor } from '../session/tensor.ts';
+import { checkSizes } from './check-sizes.ts';
 import { LruCache } from './lru.ts';
 import { buildPartition, partitionSymbols } from './partition-program.ts';
 import { bindShape, concreteDims, RuntimeValue } from './runtime-value.ts';
@@ -104,6 +105,7 @@ export class PartitionStep implements Step {
     const key = this.#symbols.map((name) => state.binding.get(name)).join(',');
     let bound = this.#bindings.get(key);
     if (!bound) {
+      checkSizes(this.nodes, state.binding);
       bound = this.executable.bind(state.binding);
       this.#bindings.set(key, bound);
     }

@@ -22,7 +22,7 @@ import { branchValue, code, scalarValue } from './plan-scalar.ts';
 import { type Code, Value } from './scope.ts';
 
 /** Indices in lanes are 32-bit integers. */
-export function laneType(type: ExprType): ExprType {
+function laneType(type: ExprType): ExprType {
   return type === 'index' ? 'int32' : type;
 }
 

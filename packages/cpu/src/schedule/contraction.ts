@@ -28,14 +28,14 @@ export function scheduleContraction(analysis: IndexAnalysis, kernel: Kernel): Sc
   return [reducePhase(analysis, head, last, kept, body, finish)];
 }
 
-export interface Epilogue {
+interface Epilogue {
   readonly head: ReduceStage;
   /** For each stage, its own axes in terms of those of the head: which of its elements comes from an element of it. */
   readonly indices: ReadonlyMap<Stage, readonly Expr[]>;
 }
 
 /** @throws TypeError when the stages are no contraction with an epilogue */
-export function readEpilogue(kernel: Kernel): Epilogue {
+function readEpilogue(kernel: Kernel): Epilogue {
   const [head, ...rest] = kernel.stages;
   if (head.kind !== 'reduce') throw new TypeError(`kernel ${kernel.name} does not begin with a reduction`);
   const indices = new Map<Stage, readonly Expr[]>([[head, head.axes.map(toIndex)]]);
@@ -59,7 +59,7 @@ function indexOf(stage: MapStage, indices: ReadonlyMap<Stage, readonly Expr[]>):
 }
 
 /** The stores of all outputs, in terms of the head's axes and its result at one point. */
-export function epilogueStores(
+function epilogueStores(
   analysis: IndexAnalysis,
   kernel: Kernel,
   indices: ReadonlyMap<Stage, readonly Expr[]>,

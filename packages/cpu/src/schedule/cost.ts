@@ -38,7 +38,7 @@ export function elementCost(analysis: IndexAnalysis, roots: readonly Expr[], lan
 }
 
 /** Cost of a load relative to one of consecutive elements. */
-export function loadWeight(analysis: IndexAnalysis, offset: Expr, lane: Axis | undefined): number {
+function loadWeight(analysis: IndexAnalysis, offset: Expr, lane: Axis | undefined): number {
   if (!lane) return 2;
   const stride = coefficientIn(analysis, offset, lane);
   if (!stride) return 8;

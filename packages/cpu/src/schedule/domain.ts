@@ -33,7 +33,7 @@ export class LoopDomain {
     this.roots = roots.map((root) => analysis.simplify(root));
   }
 
-  /** Splits, drops and merges axes until nothing changes. `keepWhole` are axes not worth splitting into small pieces. */
+  /** Splits, drops and merges axes until nothing changes. */
   arrange(): void {
     this.#dropUnitAxes();
     for (let guard = 0; guard < 16 && this.#splitOne(); guard++);

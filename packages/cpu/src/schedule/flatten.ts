@@ -7,7 +7,6 @@ import {
   type IndexAnalysis,
   rewrite,
   type Stage,
-  substituteAxes,
   type TensorRef,
 } from '@onnx-ts/tensor-ir';
 
@@ -38,7 +37,7 @@ function withGuard(value: Expr, { guard, fill }: Extract<Expr, { kind: 'load' }>
 }
 
 /** `value` where the guard holds, `fill` elsewhere; no load in `value` is made where it does not hold. */
-export function guardValue(value: Expr, guard: Expr, fill: Expr): Expr {
+function guardValue(value: Expr, guard: Expr, fill: Expr): Expr {
   const guarded = rewrite(value, (e) => {
     if (e.kind === 'bounded') return undefined;
     if (e.kind !== 'load' || e.index.length === 0) return undefined;
@@ -51,9 +50,4 @@ export function guardValue(value: Expr, guard: Expr, fill: Expr): Expr {
 function zeroOf(e: Expr): Expr {
   if (e.type === 'index') return dimension(0);
   return { kind: 'const', type: e.type, value: e.type === 'int64' || e.type === 'uint64' ? 0n : 0 };
-}
-
-/** The body of a stage at an index. */
-export function bodyAt(stage: Extract<Stage, { kind: 'map' }>, index: readonly Expr[]): Expr {
-  return substituteAxes(stage.body, new Map(stage.axes.map((axis, at) => [axis, index[at]])));
 }
