@@ -3,10 +3,9 @@ import { join } from 'node:path';
 import { OnnxTsError } from '@onnx-ts/core';
 import { defaultRegistry } from '@onnx-ts/core/internal';
 import type { Command } from 'commander';
-import { findCases } from '../cases/find-cases.ts';
-import { coverageReport } from '../coverage/coverage-report.ts';
-import { runCoverage } from '../coverage/run-coverage.ts';
-import { textDifference } from '../coverage/text-difference.ts';
+import { coverageReport } from '../operator-coverage/coverage-report.ts';
+import { findSuiteCases, resultsOf, runCoverage } from '../operator-coverage/run-coverage.ts';
+import { textDifference } from '../operator-coverage/text-difference.ts';
 import { parseProviders } from '../providers.ts';
 import { Progress } from '../terminal/progress.ts';
 import { UsageError } from '../usage-error.ts';
@@ -54,17 +53,17 @@ async function makeCoverage(folder: string, { provider, output, check }: Coverag
       hint: 'Make it with --output.',
     });
   }
-  const cases = findCases([folder]).map((test) => ({ ...test, name: test.name.slice(test.name.indexOf('/') + 1) }));
+  const cases = findSuiteCases(folder);
   if (cases.length === 0) throw new UsageError(`no test case below ${folder}`);
   const progress = new Progress();
   try {
-    const results = await runCoverage(cases, {
+    const verdicts = await runCoverage(cases, {
       providers,
       threads: 1,
       progress: (done, total, name) => progress.update(done / total, `${done}/${total}: ${name}`),
     });
     progress.clear();
-    const report = coverageReport(results, providers, defaultRegistry().names());
+    const report = coverageReport(resultsOf(cases, verdicts), providers, defaultRegistry().names());
     if (output !== undefined) writeFileSync(output, report);
     if (check === undefined) {
       if (output === undefined) process.stdout.write(report);

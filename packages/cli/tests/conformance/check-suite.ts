@@ -27,32 +27,36 @@ const knownFailures: readonly KnownFailures[] = known.cases;
 const timeoutMs = 120_000;
 
 /**
+ * Runs a folder of cases.
  * @returns how many cases passed
  * @throws Error listing the cases that came out otherwise than known-failures.json says
  */
 export async function checkSuite(suite: string, options: SuiteOptions): Promise<number> {
   const { provider, ...rest } = options;
   const cases = findCases([suiteFolder(suite)]);
-  if (cases.length === 0) throw new Error(`there is no case in ${suite}`);
-  const knownHere = new Set(knownFailures.filter(({ on }) => on.includes(provider)).flatMap(({ names }) => names));
   const runner = new CaseProcess({ ...rest, providers: [provider] }, timeoutMs);
-  const surprises: string[] = [];
-  let passed = 0;
+  const verdicts = new Map<string, Verdict>();
   try {
-    for (const test of cases) {
-      const verdict = await runner.run(test);
-      const isKnown = knownHere.has(test.name);
-      if (verdict.outcome === 'pass') {
-        passed++;
-        if (isKnown) surprises.push(`${test.name} passes on ${provider}: take it off known-failures.json`);
-      } else if (!isKnown && !isKnownOperator(verdict)) {
-        surprises.push(`${test.name} ${verdict.outcome}: ${verdict.reason}`);
-      }
-    }
+    for (const test of cases) verdicts.set(test.name, await runner.run(test));
   } finally {
     runner.stop();
   }
-  if (surprises.length > 0) throw new Error(surpriseText(suite, provider, surprises));
+  return checkVerdicts(provider, verdicts);
+}
+
+/** See `checkSuite`. */
+export function checkVerdicts(provider: string, verdicts: ReadonlyMap<string, Verdict>): number {
+  const knownHere = new Set(knownFailures.filter(({ on }) => on.includes(provider)).flatMap(({ names }) => names));
+  const surprises: string[] = [];
+  let passed = 0;
+  for (const [name, verdict] of verdicts) {
+    const isKnown = knownHere.has(name);
+    if (verdict.outcome === 'pass') {
+      passed++;
+      if (isKnown) surprises.push(`${name} passes on ${provider}: take it off known-failures.json`);
+    } else if (!isKnown && !isKnownOperator(verdict)) surprises.push(`${name} ${verdict.outcome}: ${verdict.reason}`);
+  }
+  if (surprises.length > 0) throw new Error(surpriseText(provider, surprises));
   return passed;
 }
 
@@ -67,11 +71,11 @@ function isKnownOperator({ outcome, reason }: Verdict): boolean {
   return outcome === 'unsupported' && operator !== undefined && missingOperators.has(operator);
 }
 
-function surpriseText(suite: string, provider: string, surprises: readonly string[]): string {
+function surpriseText(provider: string, surprises: readonly string[]): string {
   const shown = surprises.slice(0, 60).map((line) => `  ${line.replaceAll(/\s+/g, ' ').slice(0, 300)}`);
   const rest = surprises.length - shown.length;
   return [
-    `${suite} on ${provider}: ${surprises.length} unexpected`,
+    `${provider}: ${surprises.length} unexpected`,
     ...shown,
     ...(rest > 0 ? [`  and ${rest} more`] : []),
   ].join('\n');

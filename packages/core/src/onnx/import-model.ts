@@ -15,8 +15,7 @@ import { Dim } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import { type AttributeValue, type Graph, type GraphNode, newValue, type Value } from '../graph/graph.ts';
 import { sortNodes } from '../graph/traverse.ts';
-import type { ValueType } from '../graph/types.ts';
-import { tensorType } from '../graph/types.ts';
+import { collectSymbols, tensorType, type ValueType, withoutShape } from '../graph/types.ts';
 import { FreshDims } from '../ops/context.ts';
 import { Tensor } from '../session/tensor.ts';
 import { parseDim } from './dim-text.ts';
@@ -60,13 +59,19 @@ export function domainOf(domain: string | undefined): string {
   return domain === undefined || domain === 'ai.onnx' ? '' : domain;
 }
 
+export interface ImportOptions {
+  /** Initializers that are graph inputs as well stay inputs with a default, as IR version 4 has it, instead of constants. */
+  readonly overridableInitializers?: boolean;
+}
+
 /** @throws OnnxTsError INVALID_MODEL or EXTERNAL_DATA with the place of the first problem */
-export function importModel(model: ModelProto, weights?: WeightResolver): ImportedModel {
+export function importModel(model: ModelProto, weights?: WeightResolver, options: ImportOptions = {}): ImportedModel {
   const opsets = new Map(model.opsetImport.map((entry) => [domainOf(entry.domain), entry.version ?? 1]));
   // Models before IR version 3 name no operator set: they mean the first.
   if (!opsets.has('')) opsets.set('', 1);
   const importer = new GraphImporter(opsets, model.functions, weights);
   const graph = importer.importGraph(model.graph!, new Map(), 0);
+  settleDefaults(graph, options.overridableInitializers === true && (model.irVersion ?? 0) >= 4);
   return {
     graph,
     fresh: importer.fresh,
@@ -74,6 +79,18 @@ export function importModel(model: ModelProto, weights?: WeightResolver): Import
     irVersion: model.irVersion ?? 0,
     metadata: new Map(model.metadataProps.map((entry) => [entry.key ?? '', entry.value ?? ''])),
   };
+}
+
+/** Initializers that are inputs, too: constants that nobody can feed, or inputs that need not be fed. */
+function settleDefaults(graph: Graph, overridable: boolean): void {
+  for (const value of [...graph.inputs]) {
+    if (!value.constant) continue;
+    if (overridable) {
+      value.initial = value.constant;
+      delete value.constant;
+      graph.initializers.splice(graph.initializers.indexOf(value), 1);
+    } else graph.inputs.splice(graph.inputs.indexOf(value), 1);
+  }
 }
 
 class GraphImporter {
@@ -285,7 +302,7 @@ class GraphImporter {
     }
     if (sequenceType) {
       const element = this.#type(sequenceType.elemType, what);
-      return element && { kind: 'sequence', element };
+      return element && { kind: 'sequence', element: itemType(element) };
     }
     if (optionalType) {
       const element = this.#type(optionalType.elemType, what);
@@ -297,6 +314,13 @@ class GraphImporter {
     }
     return undefined;
   }
+}
+
+/** A size that is a name may be another one for each item of a sequence: then nothing is known of their shape. */
+function itemType(declared: ValueType): ValueType {
+  const symbols = new Set<string>();
+  collectSymbols(declared, symbols);
+  return symbols.size > 0 ? withoutShape(declared) : declared;
 }
 
 /** Files before IR version 2 give attributes no type: the filled field tells it. */

@@ -162,7 +162,7 @@ export interface LowerContext<S = AttributeSpecs> extends NodeContext<S> {
   view(source: Source, shape: readonly DimLike[]): Stage;
 }
 
-/** Builds the nodes that replace a composite. New nodes use the given opset of the default domain. */
+/** Builds the nodes that replace a composite. New nodes are of the newest opset unless told otherwise. */
 export interface ExpandContext<S = AttributeSpecs> extends NodeContext<S> {
   /** The value behind an input; undefined when omitted. */
   value(index: number): Value | undefined;
@@ -171,7 +171,7 @@ export interface ExpandContext<S = AttributeSpecs> extends NodeContext<S> {
     name: string,
     inputs: readonly (Value | undefined)[],
     attributes?: Readonly<Record<string, PlainAttribute>>,
-    options?: { readonly domain?: string },
+    options?: { readonly domain?: string; readonly opset?: number },
   ): Value;
   /** Node with several outputs. */
   ops(
@@ -179,7 +179,7 @@ export interface ExpandContext<S = AttributeSpecs> extends NodeContext<S> {
     inputs: readonly (Value | undefined)[],
     outputs: number,
     attributes?: Readonly<Record<string, PlainAttribute>>,
-    options?: { readonly domain?: string },
+    options?: { readonly domain?: string; readonly opset?: number },
   ): readonly Value[];
   /** Copies of a body's nodes, reading `inputs` in the place of the body's own. Returns the body's outputs. */
   inline(body: Graph, inputs: readonly Value[]): readonly Value[];

@@ -20,6 +20,11 @@ import * as einsum from './einsum.ts';
 import * as elementwise from './elementwise.ts';
 import * as flexAttention from './flex-attention.ts';
 import * as gather from './gather.ts';
+import * as gradientMovement from './gradient/movement.ts';
+import * as gradientPointwise from './gradient/pointwise.ts';
+import * as gradientProduct from './gradient/product.ts';
+import * as gradientReduce from './gradient/reduce.ts';
+import * as gradientRule from './gradient/rule.ts';
 import * as gridSample from './grid-sample.ts';
 import * as linearAttention from './linear-attention.ts';
 import * as localNorm from './local-norm.ts';
@@ -139,6 +144,11 @@ const families: readonly Readonly<Record<string, unknown>>[] = [
   linearAttention,
   flexAttention,
   training,
+  gradientRule,
+  gradientPointwise,
+  gradientMovement,
+  gradientReduce,
+  gradientProduct,
 ];
 
 function isDefinition(value: unknown): value is OperatorDefinition {

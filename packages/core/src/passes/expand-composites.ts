@@ -75,7 +75,7 @@ class Expansion extends BaseContext implements ExpandContext<never> {
     name: string,
     inputs: readonly (Value | undefined)[],
     attributes: Readonly<Record<string, PlainAttribute>> = {},
-    options: { readonly domain?: string } = {},
+    options: { readonly domain?: string; readonly opset?: number } = {},
   ): Value {
     return this.ops(name, inputs, 1, attributes, options)[0];
   }
@@ -85,7 +85,7 @@ class Expansion extends BaseContext implements ExpandContext<never> {
     inputs: readonly (Value | undefined)[],
     outputs: number,
     attributes: Readonly<Record<string, PlainAttribute>> = {},
-    options: { readonly domain?: string } = {},
+    options: { readonly domain?: string; readonly opset?: number } = {},
   ): readonly Value[] {
     const domain = options.domain ?? '';
     const nodeName = `${this.node.name}/${name}_${this.#nodes.length}`;
@@ -94,7 +94,7 @@ class Expansion extends BaseContext implements ExpandContext<never> {
       name: nodeName,
       domain,
       op: name,
-      opset: expansionOpsets[domain] ?? 1,
+      opset: options.opset ?? expansionOpsets[domain] ?? 1,
       inputs: [...inputs],
       outputs: [...values],
       attributes: new Map(Object.entries(attributes).map(([key, value]) => [key, attributeValue(value)])),

@@ -4,6 +4,7 @@ import { OnnxTsError } from '../errors.ts';
 import type { Graph, GraphNode } from '../graph/graph.ts';
 import { removeDeadNodes } from '../graph/patch.ts';
 import { forEachGraph } from '../graph/traverse.ts';
+import { differentiate } from './differentiate.ts';
 import { eliminateNodes } from './eliminate.ts';
 import { expandComposites } from './expand-composites.ts';
 import { inlineBranches } from './inline-branches.ts';
@@ -24,6 +25,7 @@ const mostRounds = 16;
 /** In place. @throws OnnxTsError for the first node that is wrong */
 export function prepareGraph(graph: Graph, options: PrepareOptions): void {
   const { registry, fresh, keep, onPass } = options;
+  forEachGraph(graph, (part) => differentiate(part, registry, fresh));
   for (let round = 0; round < mostRounds; round++) {
     // Symbols that a rewrite made unnecessary, and sizes that it made known, pass on to all that follows.
     propagate(graph, options);

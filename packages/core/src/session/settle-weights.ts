@@ -1,0 +1,27 @@
+// What happens to the data of constants once a model is compiled.
+
+import type { Value } from '../graph/graph.ts';
+import { ControlStep } from '../plan/control-flow.ts';
+import type { GraphPlan } from '../plan/graph-plan.ts';
+import { PartitionStep } from '../plan/steps.ts';
+
+/**
+ * Weights that steps outside of providers still need are read now, before their file is closed; those that only providers
+ * use are on devices by now, and their data is let go.
+ */
+export function settleWeights(plan: GraphPlan): void {
+  const kept = new Set<Value>();
+  const onDevices = new Set<Value>();
+  collect(plan, kept, onDevices);
+  for (const value of kept) value.constant?.data;
+  for (const value of onDevices) if (!kept.has(value)) value.constant?.dispose();
+}
+
+function collect(plan: GraphPlan, kept: Set<Value>, onDevices: Set<Value>): void {
+  for (const value of plan.graph.outputs) kept.add(value);
+  for (const step of plan.steps) {
+    const into = step instanceof PartitionStep ? onDevices : kept;
+    for (const node of step.nodes) for (const input of node.inputs) if (input?.constant) into.add(input);
+    if (step instanceof ControlStep) for (const body of step.plans.values()) collect(body, kept, onDevices);
+  }
+}
