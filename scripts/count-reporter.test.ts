@@ -18,7 +18,10 @@ function run(names: readonly (keyof typeof files)[]) {
   const folder = mkdtempSync(join(root, 'node_modules', '.count-reporter-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   for (const name of names) writeFileSync(join(folder, name), files[name]);
-  writeFileSync(join(folder, 'vitest.config.mjs'), `export default { test: { globals: true, include: ['*.test.mjs'] } };`);
+  writeFileSync(
+    join(folder, 'vitest.config.mjs'),
+    `export default { test: { globals: true, include: ['*.test.mjs'] } };`,
+  );
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const reporter = join(root, 'scripts', 'count-reporter.ts');
   const args = [vitest, 'run', '--root', folder, `--reporter=${reporter}`];

@@ -8,7 +8,7 @@ import { best, examplePath, meta, modelPath, readImage, testSamples } from './sa
 
 // npm runs this in its own folder and tells where the user was.
 const from = process.env.INIT_CWD ?? '.';
-const path = process.argv[2] ? resolve(from, process.argv[2]) : examplePath(5);
+const path = process.argv[2] ? resolve(from, process.argv[2]) : examplePath(3);
 const image = readImage(path);
 
 const session = await createSession(modelPath);
@@ -17,7 +17,7 @@ const { probabilities } = await session.run({ image: new Tensor('float32', image
 console.log(`\n${relative(from, path)}\n`);
 console.log(sideBySide(pictureLines(image), barLines(probabilities.data)));
 const digit = best(probabilities.data);
-console.log(`\nIt is a ${meta.labels[digit]}: ${percent(probabilities.data[digit])} sure.\n`);
+console.log(`\nThe digit is ${meta.labels[digit]}: ${percent(probabilities.data[digit])} sure.\n`);
 
 const { images, labels } = testSamples();
 const samples = new Tensor('float32', images, [labels.length, 1, 8, 8]);

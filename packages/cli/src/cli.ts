@@ -8,6 +8,7 @@ import { addBenchCommand } from './commands/bench.ts';
 import { addCoverageCommand } from './commands/coverage.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addInspectCommand } from './commands/inspect.ts';
+import { addProfileCommand } from './commands/profile.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addTestCommand } from './commands/test.ts';
 import { UsageError } from './usage-error.ts';
@@ -42,6 +43,7 @@ export async function runCli(args: readonly string[]): Promise<number> {
   addBenchCommand(program, finish);
   addInspectCommand(program);
   addExplainCommand(program);
+  addProfileCommand(program);
   try {
     await program.parseAsync(args, { from: 'user' });
     return exitCode;

@@ -1,9 +1,34 @@
 // All families of cases. A new family is one more line here.
 
 import type { Family } from './case.ts';
+import { attentions } from './cases/attention.ts';
+import { convolutions } from './cases/conv.ts';
 import { casts, elementwise, logic } from './cases/elementwise.ts';
 import { gathering } from './cases/gather.ts';
+import { products } from './cases/matmul.ts';
+import { microsoft } from './cases/microsoft.ts';
 import { movement } from './cases/movement.ts';
+import { normalizations } from './cases/normalize.ts';
+import { pools } from './cases/pool.ts';
+import { quantization } from './cases/quantize.ts';
 import { reductions } from './cases/reduce.ts';
+import { shapes } from './cases/shape.ts';
+import { vision } from './cases/vision.ts';
 
-export const families: readonly Family[] = [elementwise, logic, casts, movement, gathering, reductions];
+export const families: readonly Family[] = [
+  elementwise,
+  logic,
+  casts,
+  movement,
+  gathering,
+  reductions,
+  products,
+  convolutions,
+  pools,
+  normalizations,
+  shapes,
+  quantization,
+  vision,
+  attentions,
+  microsoft,
+];

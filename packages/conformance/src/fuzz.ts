@@ -69,7 +69,7 @@ async function runFamily(family: string): Promise<void> {
     }
     counts[verdict.outcome]++;
     // The first few of a kind are enough.
-    const kind = `${verdict.op} ${verdict.outcome} ${verdict.reason.replaceAll(/[-+\d.e]+/g, '').slice(0, 80)}`;
+    const kind = `${verdict.op} ${verdict.outcome} ${kindText(verdict.reason)}`;
     seen.set(kind, (seen.get(kind) ?? 0) + 1);
     if (seen.get(kind)! > 2) continue;
     report(await shrink(child, source, verdict, Number(values.trials)), `seed ${source.seed}`);
@@ -80,6 +80,11 @@ async function runFamily(family: string): Promise<void> {
   console.log(`${family}: ${text.join(', ')}; ${seconds} s`);
   const never = [...unsupported].filter(([op]) => !passed.has(op)).map(([op]) => op);
   if (never.length > 0) console.log(`  never passed, unsupported: ${never.join(' ')}`);
+}
+
+/** What is the same in the reasons of equal findings. */
+function kindText(reason: string): string {
+  return reason.replaceAll(/input shapes .*?: |\[.*?\]|".*?"|\d\S*/g, '').slice(0, 70);
 }
 
 function report(verdict: Verdict, label: string): void {

@@ -4,15 +4,12 @@ export { type ErrorCode, type ErrorPlace, OnnxTsError } from './errors.ts';
 export type { HostMap, HostOptional, HostSequence, HostSparseTensor, HostValue } from './ops/define.ts';
 export type { ProviderFactory, TraceEvent } from './provider/contract.ts';
 export { reference } from './provider/reference.ts';
-export type { ExplainedStep, Explanation } from './session/explanation.ts';
+export type { ExplainedStep, ExplainOptions, Explanation, StepCost } from './session/explanation.ts';
 export type { Feed } from './session/feeds.ts';
+export type { Fetches, FetchTarget } from './session/fetches.ts';
 export type { ExternalData, ModelSource } from './session/load-model.ts';
-export {
-  createSession,
-  InferenceSession,
-  type Progress,
-  type RunOptions,
-  type SessionOptions,
-  type ValueMetadata,
-} from './session/session.ts';
+export type { ValueMetadata } from './session/metadata.ts';
+export type { Progress, RunOptions, SessionOptions } from './session/options.ts';
+export { createSession, InferenceSession } from './session/session.ts';
 export { Tensor, type TensorData, type TensorDataLike, type TypedArray } from './session/tensor.ts';
+export type { ChromeTrace, ChromeTraceEvent } from './session/trace.ts';

@@ -17,15 +17,25 @@ export function formatTable(rows: readonly (readonly string[])[], right: readonl
 }
 
 export function formatBytes(bytes: number): string {
-  if (bytes < 1000) return `${bytes} B`;
-  const units = ['kB', 'MB', 'GB', 'TB'];
-  let value = bytes / 1000;
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
+  return formatScaled(bytes, 'B');
+}
+
+/** Operations on numbers, whatever their type. */
+export function formatFlops(flops: number): string {
+  return formatScaled(flops, 'FLOP');
+}
+
+/** Three significant digits beyond a thousand. */
+function formatScaled(amount: number, unit: string): string {
+  if (amount < 1000) return `${Math.round(amount)} ${unit}`;
+  const prefixes = ['k', 'M', 'G', 'T', 'P'];
+  let value = amount / 1000;
+  let step = 0;
+  while (value >= 999.5 && step < prefixes.length - 1) {
     value /= 1000;
-    unit++;
+    step++;
   }
-  return `${value.toPrecision(3)} ${units[unit]}`;
+  return `${value.toPrecision(3)} ${prefixes[step]}${unit}`;
 }
 
 export function formatCount(count: number): string {

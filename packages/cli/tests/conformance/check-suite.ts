@@ -74,9 +74,7 @@ function isKnownOperator({ outcome, reason }: Verdict): boolean {
 function surpriseText(provider: string, surprises: readonly string[]): string {
   const shown = surprises.slice(0, 60).map((line) => `  ${line.replaceAll(/\s+/g, ' ').slice(0, 300)}`);
   const rest = surprises.length - shown.length;
-  return [
-    `${provider}: ${surprises.length} unexpected`,
-    ...shown,
-    ...(rest > 0 ? [`  and ${rest} more`] : []),
-  ].join('\n');
+  return [`${provider}: ${surprises.length} unexpected`, ...shown, ...(rest > 0 ? [`  and ${rest} more`] : [])].join(
+    '\n',
+  );
 }

@@ -153,12 +153,12 @@ function compress(b: CaseBuilder): void {
 }
 
 function nonZero(b: CaseBuilder): void {
-  const dtype = b.dtype();
+  const dtype = b.dtype('T', ['complex64', 'complex128']);
   b.output(b.op('NonZero', [b.random(dtype, drawShape(b.draws, { minRank: 1 }), ['small', 'special', 'unit'])]));
 }
 
 function unique(b: CaseBuilder): void {
-  const dtype = b.dtype();
+  const dtype = b.dtype('T', ['complex64', 'complex128']);
   const shape = drawShape(b.draws, { minRank: 1, maxRank: 3, budget: 100 });
   const axis = b.draws.maybe(() => signedAxis(b, drawAxis(b, shape.length), shape.length));
   const sorted = b.draws.maybe(() => b.draws.below(2));

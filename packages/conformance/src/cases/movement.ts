@@ -138,6 +138,9 @@ function split(b: CaseBuilder): void {
   for (const name of b.draws.some(results, 1)) b.output(name, dtype);
 }
 
+/** "To the end", as exporters write it. */
+const farAway = 2 ** 31 - 1;
+
 function slice(b: CaseBuilder): void {
   const dtype = b.dtype();
   const shape = drawShape(b.draws, { minRank: 1 });
@@ -147,7 +150,9 @@ function slice(b: CaseBuilder): void {
     const step = b.opset >= 10 ? b.draws.pick([1, 2, -1, 3, -2, -3, 5, 1]) : 1;
     const position = (): number => {
       const at = b.draws.between(0, size + 2);
-      return b.draws.pick([at, at, at - size, at - size - 2, size, 2 ** 31 - 1, -(2 ** 31) + 1, 0]);
+      // Peers read the greatest integer as "to the end" for negative steps, too.
+      const far = step < 0 ? -farAway : b.draws.pick([farAway, -farAway]);
+      return b.draws.pick([at, at, at - size, at - size - 2, size, far, 0]);
     };
     return { start: position(), end: position(), step };
   });
@@ -230,7 +235,7 @@ function centerCropPad(b: CaseBuilder): void {
 }
 
 function col2im(b: CaseBuilder): void {
-  const dtype = b.dtype();
+  const dtype = b.dtype('T', ['bool', 'string', 'complex64', 'complex128']);
   const rank = b.draws.between(1, 3);
   const axes = Array.from({ length: rank }, () => {
     const block = b.draws.between(1, 3);

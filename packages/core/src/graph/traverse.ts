@@ -46,49 +46,40 @@ export function operandsOf(node: GraphNode): Value[] {
  */
 export function sortNodes(nodes: readonly GraphNode[]): GraphNode[] {
   const own = new Set(nodes);
-  const missing = new Map<GraphNode, number>();
-  const followers = new Map<GraphNode, GraphNode[]>();
+  const sorted = new Set<GraphNode>();
+  const producersOf = (node: GraphNode): GraphNode[] =>
+    operandsOf(node)
+      .flatMap(({ producer }) => (producer && own.has(producer) && !sorted.has(producer) ? [producer] : []))
+      .reverse();
+  // From a node to the producer that must come first, each with the producers that are still to be looked at.
+  const path: { readonly node: GraphNode; readonly waiting: GraphNode[] }[] = [];
+  const onPath = new Set<GraphNode>();
+  const enter = (node: GraphNode): void => {
+    path.push({ node, waiting: producersOf(node) });
+    onPath.add(node);
+  };
   for (const node of nodes) {
-    const producers = new Set<GraphNode>();
-    for (const operand of operandsOf(node)) {
-      if (operand.producer && own.has(operand.producer)) producers.add(operand.producer);
-    }
-    missing.set(node, producers.size);
-    for (const producer of producers) {
-      const list = followers.get(producer);
-      if (list) list.push(node);
-      else followers.set(producer, [node]);
-    }
-  }
-  if (inOrder(nodes)) return [...nodes];
-  const sorted: GraphNode[] = [];
-  const ready = nodes.filter((node) => missing.get(node) === 0).reverse();
-  for (let node = ready.pop(); node; node = ready.pop()) {
-    sorted.push(node);
-    for (const follower of followers.get(node) ?? []) {
-      const left = missing.get(follower)! - 1;
-      missing.set(follower, left);
-      if (left === 0) ready.push(follower);
+    if (!sorted.has(node)) enter(node);
+    for (let top = path.at(-1); top; top = path.at(-1)) {
+      const next = top.waiting.pop();
+      if (next === undefined) {
+        path.pop();
+        onPath.delete(top.node);
+        sorted.add(top.node);
+      } else if (onPath.has(next)) failOnCycle([...onPath], next);
+      else if (!sorted.has(next)) enter(next);
     }
   }
-  if (sorted.length < nodes.length) {
-    const stuck = nodes.filter((node) => missing.get(node)! > 0).slice(0, 5);
-    const names = stuck.map((node) => `"${node.name}" (${node.op})`).join(', ');
-    throw new OnnxTsError('INVALID_MODEL', `the graph has a cycle through the nodes ${names}.`);
-  }
-  return sorted;
+  return [...sorted];
 }
 
-function inOrder(nodes: readonly GraphNode[]): boolean {
-  const own = new Set(nodes);
-  const done = new Set<GraphNode>();
-  for (const node of nodes) {
-    for (const { producer } of operandsOf(node)) {
-      if (producer && own.has(producer) && !done.has(producer)) return false;
-    }
-    done.add(node);
-  }
-  return true;
+function failOnCycle(path: readonly GraphNode[], entry: GraphNode): never {
+  const cycle = path.slice(path.indexOf(entry));
+  const names = cycle.slice(0, 5).map((node) => `"${node.name}" (${node.op})`).join(', ');
+  throw new OnnxTsError('INVALID_MODEL', `the graph has a cycle through the nodes ${names}${cycle.length > 5 ? ', …' : ''}.`, {
+    place: { node: entry.name, op: entry.op },
+    hint: 'A value cannot depend on itself; a Loop or Scan carries state from one step to the next.',
+  });
 }
 
 /** Nodes that read a value directly, by value. Bodies count as reads of the node that holds them. */

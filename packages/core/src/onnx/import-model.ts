@@ -116,7 +116,7 @@ class GraphImporter {
       scope.set(value.name, value);
       inputs.push(value);
     }
-    const initializers = this.#initializers(proto, scope);
+    const initializers = this.#initializers(proto, scope, depth);
     const nodes = inlineFunctions(proto.node, this.#functions, this.#opsets);
     // Outputs first, so that nodes in any order find the values they read.
     for (const { proto: node } of nodes) {
@@ -175,11 +175,13 @@ class GraphImporter {
     };
   }
 
-  #initializers(proto: GraphProto, scope: Map<string, Value>): Value[] {
+  #initializers(proto: GraphProto, scope: Map<string, Value>, depth: number): Value[] {
     const initializers: Value[] = [];
     const add = (name: string, make: (value: Value) => void): void => {
       let value = scope.get(name);
       if (value?.constant) throw new OnnxTsError('INVALID_MODEL', `two initializers are named "${name}".`);
+      // What a body is given comes before its own default.
+      if (value && depth > 0) return;
       if (!value) {
         value = newValue(name);
         scope.set(name, value);

@@ -171,13 +171,13 @@ describe('rows', () => {
       LayerNormalization.squares[i, j] float32[b, s] = sum over ri < 768: $0 * $0
         where $0 = float32(A[i, j, ri]) - LayerNormalization.mean[i, j]
       LayerNormalization.variance[i, j] float32[b, s] = LayerNormalization.squares[i, j] / 768
-      LayerNormalization.inverse_deviation[i, j] float32[b, s] = 1 / sqrt(LayerNormalization.variance[i, j] + 0.00001)
+      LayerNormalization.inverse_deviation[i, j] float32[b, s] = 1 / sqrt(LayerNormalization.variance[i, j] + 0.000009999999747378752)
       LayerNormalization[i, j, k] float16[b, s, 768] = float16((float32(A[i, j, k]) - LayerNormalization.mean[i, j]) * LayerNormalization.inverse_deviation[i, j] * float32(B[k]) + float32(C[k]))"
     `);
     expect(stagesOf('RMSNormalization', shapes.slice(0, 2))).toMatchInlineSnapshot(`
       "RMSNormalization.total[i, j] float32[b, s] = sum over ri < 768: A[i, j, ri] * A[i, j, ri]
       RMSNormalization.mean[i, j] float32[b, s] = RMSNormalization.total[i, j] / 768
-      RMSNormalization.inverse_deviation[i, j] float32[b, s] = 1 / sqrt(RMSNormalization.mean[i, j] + 0.00001)
+      RMSNormalization.inverse_deviation[i, j] float32[b, s] = 1 / sqrt(RMSNormalization.mean[i, j] + 0.000009999999747378752)
       RMSNormalization[i, j, k] float32[b, s, 768] = A[i, j, k] * RMSNormalization.inverse_deviation[i, j] * B[k]"
     `);
   });

@@ -55,18 +55,31 @@ export function readAttributes(node: GraphNode, specs: AttributeSpecs): Record<s
 
 const integerTypes = new Set(['int64', 'int32', 'uint8', 'bool']);
 
-/** Elements of a small constant of whole numbers as dims; undefined for others or more than 256 elements. */
+/**
+ * Elements of a small constant of whole numbers as dims; undefined for others or more than 256 elements. Exporters write
+ * the largest integer for "to the end": what is too large for a dim is cut off.
+ */
 export function constantContents(tensor: Tensor): readonly Dim[] | undefined {
   const { type, data } = tensor;
   if (data.length > 256) return undefined;
   if (type === 'float32' || type === 'float64') {
     // Old exports compute sizes in floating point.
-    if (!(data as Float32Array).every((item) => Number.isInteger(item) && Math.abs(item) < largestDim)) return undefined;
+    if (
+      !(data as Float32Array).every(
+        (item) => Number.isInteger(item) && Math.abs(item) < largestDim && !Object.is(item, -0),
+      )
+    )
+      return undefined;
   } else if (!integerTypes.has(type)) return undefined;
   return Array.from(data as ArrayLike<bigint | number>, (item) => {
     const value = Number(item);
     return Dim.constant(Math.max(-largestDim, Math.min(largestDim, value)));
   });
+}
+
+/** True for an element that `constantContents` has cut off: good as the end of a slice, but not as a value. */
+export function isCutOff(dim: Dim): boolean {
+  return Math.abs(dim.constant ?? 0) >= largestDim;
 }
 
 export function contentsOf(value: Value | undefined): readonly Dim[] | undefined {

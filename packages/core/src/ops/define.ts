@@ -1,7 +1,18 @@
 // How an operator is described. One definition serves every provider: types by `infer`, and meaning by exactly one of
 // `lower` (tensor expressions), `expand` (simpler ONNX nodes), `evaluate` (host code), or `control` (core drives bodies).
 
-import type { CombineOp, Dim, DimLike, DType, Expr, IndexLike, Operand, ReduceOp, Source, Stage } from '@onnx-ts/tensor-ir';
+import type {
+  CombineOp,
+  Dim,
+  DimLike,
+  DType,
+  Expr,
+  IndexLike,
+  Operand,
+  ReduceOp,
+  Source,
+  Stage,
+} from '@onnx-ts/tensor-ir';
 import type { AttributeValue, Graph, GraphNode, SparseTensor, Value } from '../graph/graph.ts';
 import type { TensorType, ValueType } from '../graph/types.ts';
 import type { Tensor } from '../session/tensor.ts';

@@ -1,11 +1,10 @@
 // ai.onnx.preview FlexAttention: attention whose scores and probabilities pass through graphs that the model gives.
 
-import type { Value } from '../graph/graph.ts';
+import type { Graph, Value } from '../graph/graph.ts';
 import { tensorType } from '../graph/types.ts';
 import { codeOfDType, dtypeOfCode } from '../onnx/import-tensor.ts';
 import { defineOperator, type ExpandContext, float, graph, int } from './define.ts';
 import { expectEqual, expectFloat, expectRank, expectSameType } from './expect.ts';
-import type { Graph } from '../graph/graph.ts';
 
 /** What the model's graph makes of a tensor; without a graph the tensor itself. */
 function modified(ctx: ExpandContext, x: Value, body: Graph | undefined, name: string): Value {
@@ -71,7 +70,10 @@ export const FlexAttention = defineOperator({
   },
 });
 
-function scaleValue(ctx: ExpandContext & { readonly attributes: { readonly scale: number | undefined } }, dtype: Parameters<ExpandContext['literal']>[0]): Value {
+function scaleValue(
+  ctx: ExpandContext & { readonly attributes: { readonly scale: number | undefined } },
+  dtype: Parameters<ExpandContext['literal']>[0],
+): Value {
   const { scale } = ctx.attributes;
   if (scale !== undefined) return ctx.literal(dtype, scale);
   const size = ctx.shape(0)[3].constant;

@@ -2,6 +2,7 @@
 
 import { boundedIndex, Dim, dimension, type Expr, type IndexLike, toIndex } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
+import { NotKnownYet } from './context.ts';
 import { defineOperator, int, type LowerContext, type NodeContext } from './define.ts';
 import { expectEqual, expectRank } from './expect.ts';
 import { takeAlong } from './host-elements.ts';
@@ -84,7 +85,8 @@ export const GatherElements = defineOperator({
 /** Length of the index tuples that the last axis of `indices` holds. */
 export function tupleLength(context: NodeContext, input: number, most: number): number {
   const length = context.shape(input).at(-1)?.constant;
-  if (length === undefined) return context.fail('the last size of the indices must be known before the model runs.');
+  // It says which axes the tuples point into: until it is known, there is nothing to compile.
+  if (length === undefined) throw new NotKnownYet('last size of the indices');
   if (length > most)
     context.fail(`the index tuples have ${length} entries, more than the ${most} axes they point into.`);
   return length;

@@ -26,6 +26,7 @@ import * as gradientProduct from './gradient/product.ts';
 import * as gradientReduce from './gradient/reduce.ts';
 import * as gradientRule from './gradient/rule.ts';
 import * as gridSample from './grid-sample.ts';
+import * as imageDecoder from './image/image-decoder.ts';
 import * as linearAttention from './linear-attention.ts';
 import * as localNorm from './local-norm.ts';
 import * as logic from './logic.ts';
@@ -34,14 +35,24 @@ import * as math from './math.ts';
 import * as matmul from './matmul.ts';
 import * as microsoftActivations from './microsoft/activations.ts';
 import * as microsoftAttention from './microsoft/attention.ts';
+import * as microsoftChannelsLast from './microsoft/channels-last.ts';
+import * as microsoftCropAndResize from './microsoft/crop-and-resize.ts';
+import * as microsoftDecoderAttention from './microsoft/decoder-attention.ts';
 import * as dynamicQuantizeLstm from './microsoft/dynamic-quantize-lstm.ts';
 import * as embedLayerNorm from './microsoft/embed-layer-norm.ts';
+import * as microsoftFourier from './microsoft/fourier.ts';
 import * as fused from './microsoft/fused.ts';
+import * as microsoftFusedProduct from './microsoft/fused-product.ts';
+import * as microsoftGated from './microsoft/gated.ts';
 import * as gatherBlockQuantized from './microsoft/gather-block-quantized.ts';
 import * as microsoftGroupNorm from './microsoft/group-norm.ts';
 import * as groupQueryAttention from './microsoft/group-query-attention.ts';
+import * as microsoftInverse from './microsoft/inverse.ts';
 import * as matMulNBits from './microsoft/matmul-nbits.ts';
+import * as microsoftMoe from './microsoft/moe.ts';
 import * as multiHeadAttention from './microsoft/multi-head-attention.ts';
+import * as microsoftPadding from './microsoft/padding.ts';
+import * as microsoftPositions from './microsoft/positions.ts';
 import * as microsoftQuantize from './microsoft/quantize.ts';
 import * as microsoftQuantizeComposite from './microsoft/quantize-composite.ts';
 import * as microsoftQuantizeProduct from './microsoft/quantize-product.ts';
@@ -49,6 +60,16 @@ import * as quantizedAttention from './microsoft/quantized-attention.ts';
 import * as microsoftRotary from './microsoft/rotary-embedding.ts';
 import * as microsoftShape from './microsoft/shape.ts';
 import * as skipNorm from './microsoft/skip-norm.ts';
+import * as microsoftSparseAttention from './microsoft/sparse-attention.ts';
+import * as microsoftTokens from './microsoft/tokens.ts';
+import * as microsoftVariants from './microsoft/variants.ts';
+import * as mlCategories from './ml/categories.ts';
+import * as mlFeatureVectors from './ml/feature-vectors.ts';
+import * as mlLinear from './ml/linear.ts';
+import * as mlMaps from './ml/maps.ts';
+import * as mlScaling from './ml/scaling.ts';
+import * as mlSvm from './ml/svm.ts';
+import * as mlTreeOperators from './ml/tree-operators.ts';
 import * as movement from './movement.ts';
 import * as nonMaxSuppression from './non-max-suppression.ts';
 import * as normalize from './normalize.ts';
@@ -143,12 +164,33 @@ const families: readonly Readonly<Record<string, unknown>>[] = [
   causalConv,
   linearAttention,
   flexAttention,
+  imageDecoder,
   training,
+  microsoftChannelsLast,
+  microsoftCropAndResize,
+  microsoftDecoderAttention,
+  microsoftFourier,
+  microsoftFusedProduct,
+  microsoftGated,
+  microsoftInverse,
+  microsoftMoe,
+  microsoftPadding,
+  microsoftPositions,
+  microsoftSparseAttention,
+  microsoftTokens,
+  microsoftVariants,
   gradientRule,
   gradientPointwise,
   gradientMovement,
   gradientReduce,
   gradientProduct,
+  mlCategories,
+  mlFeatureVectors,
+  mlLinear,
+  mlMaps,
+  mlScaling,
+  mlSvm,
+  mlTreeOperators,
 ];
 
 function isDefinition(value: unknown): value is OperatorDefinition {

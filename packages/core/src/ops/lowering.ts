@@ -5,11 +5,13 @@ import {
   constant,
   Dim,
   type DimLike,
-  dimension,
   type DType,
-  elementAt,
+  decodeFloat,
+  dimension,
   type Expr,
+  elementAt,
   type IndexLike,
+  isSmallFloat,
   mul,
   newTensorRef,
   type Operand,
@@ -24,6 +26,8 @@ import { BaseContext, NotKnownYet, nodeError } from './context.ts';
 import type { LowerContext, OperatorDefinition } from './define.ts';
 
 const literalTypes = new Set<DType>([
+  'float16',
+  'bfloat16',
   'float32',
   'float64',
   'int8',
@@ -150,7 +154,10 @@ class Lowering extends BaseContext implements LowerContext<never> {
     if (value?.type?.kind !== 'tensor' || !value.type.shape) return undefined;
     const { dtype, shape } = value.type;
     if (!literalTypes.has(dtype) || !productOf(shape).is(1)) return undefined;
-    if (value.constant) return constant(dtype, value.constant.data[0] as number | bigint);
+    if (value.constant) {
+      const element = value.constant.data[0] as number | bigint;
+      return constant(dtype, isSmallFloat(dtype) ? decodeFloat(dtype, element as number) : element);
+    }
     const [size] = value.contents ?? [];
     return size ? cast(dtype, dimension(size)) : undefined;
   }
@@ -200,10 +207,14 @@ export function broadcastIndex(
   return shape.map((size, axis) => {
     const position = toIndex(index[axis + offset]);
     if (size.is(1)) return dimension(0);
-    const target = outputShape[axis + offset];
-    if (size.equals(target) || (size.constant !== undefined && size.constant > 1)) return position;
-    // Whether this size is 1 is known only at run time: the position is multiplied by 0 or 1.
-    return mul(position, dimension(size.sub(1).max(0).min(1)));
+    return size.equals(outputShape[axis + offset]) ? position : stretchedIndex(size, position);
   });
 }
 
+/** Position in an axis that is stretched when its size is 1. */
+export function stretchedIndex(size: Dim, position: Expr): Expr {
+  if (size.is(1)) return dimension(0);
+  if (size.constant !== undefined && size.constant > 1) return position;
+  // Whether this size is 1 is known only at run time: the position is multiplied by 0 or 1.
+  return mul(position, dimension(size.sub(1).max(0).min(1)));
+}

@@ -17,6 +17,7 @@ import { tensorType } from '../graph/types.ts';
 import { defineOperator, float, type InferContext, int, type LowerContext, type NodeContext } from './define.ts';
 import { expectEqual, expectRank, expectSameType } from './expect.ts';
 import { broadcastIndex } from './lowering.ts';
+import { requireStretchable } from './pointwise.ts';
 
 /** How an operand of a matrix product is stored. */
 export interface MatrixLayout {
@@ -119,18 +120,14 @@ interface GemmAttributes {
 
 type GemmNode = NodeContext & { readonly attributes: GemmAttributes };
 
-export function inferGemm(ctx: GemmNode): { readonly dtype: DType; readonly shape: readonly Dim[] } {
+export function inferGemm(ctx: InferContext & GemmNode): { readonly dtype: DType; readonly shape: readonly Dim[] } {
   const dtype = expectSameType(ctx, 0, 1, 2);
   const [a, b] = [expectRank(ctx, 0, 2), expectRank(ctx, 1, 2)];
   const [m, k] = ctx.attributes.transA ? [a[1], a[0]] : a;
   const [inner, n] = ctx.attributes.transB ? [b[1], b[0]] : b;
   expectEqual(ctx, k, inner, 'the inner sizes of A and B');
   if (ctx.hasInput(2)) {
-    const bias = expectRank(ctx, 2, 0, 2);
-    for (const [at, target] of [n, m].entries()) {
-      const size = bias[bias.length - 1 - at];
-      if (size && !size.is(1)) expectEqual(ctx, size, target, 'the sizes of C and of the product');
-    }
+    requireStretchable(ctx, expectRank(ctx, 2, 0, 2), [m, n]);
   }
   return { dtype, shape: [m, n] };
 }

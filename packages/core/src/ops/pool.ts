@@ -3,6 +3,7 @@
 import {
   abs,
   add,
+  and,
   cast,
   constant,
   Dim,
@@ -10,15 +11,19 @@ import {
   dimension,
   div,
   type Expr,
+  eq,
   integerRange,
   isFloat,
+  isNaN as isNotANumber,
   max,
   min,
   mul,
+  or,
   pow,
   productOf,
   type Source,
   type Stage,
+  select,
   sqrt,
   sub,
 } from '@onnx-ts/tensor-ir';
@@ -72,12 +77,26 @@ function lowest(dtype: DType): Expr {
   return constant(dtype, isFloat(dtype) ? -Infinity : integerRange(dtype).min);
 }
 
-/** Where each maximum was found, as a position in the whole input; `columnMajor` within each image. */
-function maximumPositions(ctx: PoolContext, { axes, kernel, shape }: PoolGeometry, columnMajor: boolean): Stage {
+/**
+ * Where each maximum was found, as a position in the whole input; `columnMajor` within each image. It is the first pixel
+ * that equals the maximum: padding, which may equal it too, has no position.
+ */
+function maximumPositions(
+  ctx: PoolContext,
+  { axes, kernel, shape }: PoolGeometry,
+  maxima: Stage,
+  columnMajor: boolean,
+): Stage {
   const x = ctx.input(0);
-  const winner = ctx.reduce('argmax', 'int64', shape, [productOf(kernel)], (index, [r]) =>
-    pixelUnder(ctx, x, axes, index, unflatten(r, kernel), lowest(x.dtype)),
-  );
+  const taps = productOf(kernel);
+  const winner = ctx.reduce('min', 'int64', shape, [taps], (index, [r]) => {
+    const tap = unflatten(r, kernel);
+    const pixel = pixelUnder(ctx, x, axes, index, tap, lowest(x.dtype));
+    const isGreatest = eq(pixel, ctx.at(maxima, index));
+    const matches = isFloat(x.dtype) ? or(isGreatest, isNotANumber(pixel)) : isGreatest;
+    const { inside } = windowTap(axes, index.slice(2), tap);
+    return select(inside ? and(inside, matches) : matches, cast('int64', r), cast('int64', dimension(taps.sub(1))));
+  });
   return ctx.map('int64', shape, (index) => {
     const tap = unflatten(cast('index', ctx.at(winner, index)), kernel);
     const { position } = windowTap(axes, index.slice(2), tap);
@@ -105,7 +124,7 @@ export const MaxPool = defineOperator({
       pixelUnder(ctx, x, axes, index, tap, lowest(x.dtype)),
     );
     if (!ctx.hasOutput(1)) return [values];
-    return [values, maximumPositions(ctx, geometry, ctx.attributes.storage_order === 1)];
+    return [values, maximumPositions(ctx, geometry, values, ctx.attributes.storage_order === 1)];
   },
 });
 
@@ -121,7 +140,7 @@ function tapsInside(axis: WindowAxis, at: Expr, before: Dim, after: Dim): Expr {
 
 /**
  * Number of pixels that an average divides by. Padding counts when `includePad`; pixels beyond the padding, which a
- * last window may reach with `ceil_mode`, never do.
+ * last window may reach with `ceil_mode`, never do. The average of no pixels is 0, so that it is at least 1.
  */
 function divisor(axes: readonly WindowAxis[], at: readonly Expr[], includePad: boolean): Expr {
   const counts = axes.map((axis, n) => {
@@ -130,10 +149,11 @@ function divisor(axes: readonly WindowAxis[], at: readonly Expr[], includePad: b
     const zero = Dim.constant(0);
     return includePad ? tapsInside(axis, at[n], axis.padBegin, axis.padEnd) : tapsInside(axis, at[n], zero, zero);
   });
-  return counts.reduce((product, count) => mul(product, count));
+  const product = counts.reduce((product, count) => mul(product, count));
+  return product.kind === 'dim' ? product : max(product, 1);
 }
 
-function lowerAveragePool(ctx: PoolContext, includePad: boolean, clipsToPadding: boolean): Stage {
+function lowerAveragePool(ctx: PoolContext, includePad: boolean): Stage {
   const { axes, kernel, shape } = poolGeometry(ctx);
   const x = ctx.input(0);
   const wide = computeType(x.dtype);
@@ -141,9 +161,7 @@ function lowerAveragePool(ctx: PoolContext, includePad: boolean, clipsToPadding:
     cast(wide, pixelUnder(ctx, x, axes, index, tap, constant(x.dtype, 0))),
   );
   return ctx.map(x.dtype, shape, (index) => {
-    const everyTap = includePad && !clipsToPadding;
-    const count = everyTap ? dimension(productOf(kernel)) : divisor(axes, index.slice(2), includePad);
-    return cast(x.dtype, div(ctx.at(total, index), cast(wide, count)));
+    return cast(x.dtype, div(ctx.at(total, index), cast(wide, divisor(axes, index.slice(2), includePad))));
   });
 }
 
@@ -154,16 +172,7 @@ export const AveragePool = defineOperator({
   since: 1,
   attributes: { ...poolAttributes, count_include_pad: int(0) },
   infer: inferPool,
-  lower: (ctx) => lowerAveragePool(ctx, ctx.attributes.count_include_pad === 1, false),
-});
-
-/** Since 19, `count_include_pad` with `ceil_mode` counts no pixels beyond the padding. */
-export const AveragePool19 = defineOperator({
-  name: 'AveragePool',
-  since: 19,
-  attributes: { ...poolAttributes, count_include_pad: int(0) },
-  infer: inferPool,
-  lower: (ctx) => lowerAveragePool(ctx, ctx.attributes.count_include_pad === 1, true),
+  lower: (ctx) => lowerAveragePool(ctx, ctx.attributes.count_include_pad === 1),
 });
 
 /** |x| to the power p */

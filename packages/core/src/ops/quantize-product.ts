@@ -17,10 +17,11 @@ import {
 import type { Value } from '../graph/graph.ts';
 import { tensorType } from '../graph/types.ts';
 import { codeOfDType } from '../onnx/import-tensor.ts';
+import { NotKnownYet } from './context.ts';
 import { type ConvNode, convAttributes, groupChannel } from './conv.ts';
 import { defineOperator, type ExpandContext, int, type LowerContext } from './define.ts';
 import { expectEqual } from './expect.ts';
-import { broadcastIndex } from './lowering.ts';
+import { broadcastIndex, stretchedIndex } from './lowering.ts';
 import { matMulShape } from './matmul.ts';
 import { float8s, requireDType } from './pointwise.ts';
 import { kernelShape, windowAxes, windowTap } from './window.ts';
@@ -40,11 +41,10 @@ function zeroPointAt(ctx: LowerContext, input: number, index: readonly Expr[], v
   if (!ctx.hasInput(input)) return undefined;
   const shape = ctx.shape(input);
   if (productOf(shape).is(1)) return ctx.scalar(input);
-  if (shape.length === 1) return ctx.at(input, [index[vectorAxis]]);
-  const head = index.slice(index.length - shape.length);
+  const places = shape.length === 1 ? [index[vectorAxis]] : index.slice(index.length - shape.length);
   return ctx.at(
     input,
-    shape.map((size, axis) => (size.is(1) ? 0 : head[axis])),
+    shape.map((size, axis) => (places[axis] ? stretchedIndex(size, places[axis]) : 0)),
   );
 }
 
@@ -123,10 +123,16 @@ export const ConvInteger = defineOperator({
   },
 });
 
+/** Rank of a value met while expanding; when it is not known, the expansion waits. */
+function rankOf(ctx: ExpandContext, value: Value): number {
+  const { shape } = ctx.typeOf(value);
+  if (!shape) throw new NotKnownYet(`rank of ${value.name}`);
+  return shape.length;
+}
+
 /** Vector along the rows of a matrix, as a column; other shapes as they are. */
 function asColumn(ctx: ExpandContext, value: Value): Value {
-  const isVector = ctx.typeOf(value).shape?.length === 1;
-  return isVector ? ctx.op('Unsqueeze', [value, ctx.literal('int64', [1])]) : value;
+  return rankOf(ctx, value) === 1 ? ctx.op('Unsqueeze', [value, ctx.literal('int64', [1])]) : value;
 }
 
 function toFloat32(ctx: ExpandContext, value: Value): Value {
@@ -190,9 +196,7 @@ export const QLinearConv = defineOperator({
     const isLast = ctx.attributes.channels_last !== 0;
     const x = isLast ? ctx.op('Transpose', [image], { perm: [0, rank - 1, ...range(1, rank - 1)] }) : image;
     const perChannel = (value: Value): Value =>
-      ctx.typeOf(value).shape?.length === 1
-        ? ctx.op('Unsqueeze', [value, ctx.literal('int64', range(1, rank - 1))])
-        : value;
+      rankOf(ctx, value) === 1 ? ctx.op('Unsqueeze', [value, ctx.literal('int64', range(1, rank - 1))]) : value;
     const sum = ctx.op('ConvInteger', [x, w, zeroX, zeroW], attributes);
     const biased = bias ? ctx.op('Add', [sum, perChannel(bias)]) : sum;
     const real = scaledSum(ctx, biased, scaleX, perChannel(scaleW));

@@ -35,7 +35,9 @@ export class OperatorRegistry {
     const place = { node: node.name, op: node.op, domain: node.domain, opset: node.opset };
     const other = this.#versions.get(`${node.domain}:${node.op}`);
     throw other
-      ? new OnnxTsError('UNKNOWN_OPERATOR', `this operator exists only since version ${other.at(-1)?.since}.`, { place })
+      ? new OnnxTsError('UNKNOWN_OPERATOR', `this operator exists only since version ${other.at(-1)?.since}.`, {
+          place,
+        })
       : new OnnxTsError('UNKNOWN_OPERATOR', `no operator of this name is known.`, {
           place,
           hint: 'Register it as a custom operator (option `operators`), or export the model without it.',

@@ -29,8 +29,8 @@ export function knownIntegers(context: NodeContext, input: number): readonly num
 
 /** A one-element input as a number, integer or float, when known before the model runs. */
 export function knownScalar(context: NodeContext, input: number): number | undefined {
-  const [symbolic] = context.contents(input) ?? [];
-  if (symbolic?.constant !== undefined) return symbolic.constant;
+  const contents = context.contents(input);
+  if (contents?.length === 1 && contents[0].constant !== undefined) return contents[0].constant;
   const tensor = context.constant(input);
   return tensor?.size === 1 ? numbersOf(tensor)[0] : undefined;
 }

@@ -2,6 +2,7 @@
 // without being computed on a device. A result that symbols cannot say exactly is undefined.
 
 import { Dim, type DType, integerRange, isFloat } from '@onnx-ts/tensor-ir';
+import { isCutOff } from './context.ts';
 import type { NodeContext } from './define.ts';
 import { itemAt, type SmallTensor, smallTensor, tabulate } from './small-tensor.ts';
 
@@ -62,7 +63,7 @@ export function mapContents(
   }
   return tabulate(broadcastSizes(operands.map(({ dims }) => dims)), (index) => {
     const values = operands.map((operand) => itemAt(operand, sourceIndex(index, operand.dims)));
-    const value = values.every((item) => item !== undefined) ? f(...values) : undefined;
+    const value = values.every((item): item is Dim => item !== undefined && !isCutOff(item)) ? f(...values) : undefined;
     return value && fits(dtype, value) ? value : undefined;
   });
 }

@@ -12,8 +12,7 @@ import type { OperatorRegistry } from '../ops/registry.ts';
 import { expandNode } from './expand-composites.ts';
 import { inferNode, inferTypes } from './infer-types.ts';
 
-const isGradient = (node: GraphNode): boolean =>
-  node.op === 'Gradient' && node.domain === 'ai.onnx.preview.training';
+const isGradient = (node: GraphNode): boolean => node.op === 'Gradient' && node.domain === 'ai.onnx.preview.training';
 
 /**
  * One graph in place, before nodes that only a gradient needs are removed.
@@ -52,7 +51,10 @@ class Differentiation {
     const [variables, others] = [names, this.#strings('zs')].map((list) => list.map((name) => this.#find(name)));
     const sources = [...variables, ...others];
     if (this.#node.inputs.length !== sources.length) {
-      throw nodeError(this.#node, `it has ${this.#node.inputs.length} inputs for ${sources.length} names in xs and zs.`);
+      throw nodeError(
+        this.#node,
+        `it has ${this.#node.inputs.length} inputs for ${sources.length} names in xs and zs.`,
+      );
     }
     let target = this.#find(this.#string('y'));
     let xs = variables;

@@ -4,7 +4,7 @@ import { type DType, productOf } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import type { Graph, GraphNode, Value } from '../graph/graph.ts';
 import { withoutShape } from '../graph/types.ts';
-import { type FreshDims, NotKnownYet, nodeError, TypeInference } from '../ops/context.ts';
+import { type FreshDims, isCutOff, NotKnownYet, nodeError, TypeInference } from '../ops/context.ts';
 import type { OperatorDefinition } from '../ops/define.ts';
 import type { OperatorRegistry } from '../ops/registry.ts';
 import { type ControlInference, inferControl } from './infer-control.ts';
@@ -56,7 +56,7 @@ function inferOutputs(node: GraphNode, definition: OperatorDefinition, fresh: Fr
     const count = value && contentsLength(value);
     if (count === undefined) continue;
     const contents = definition.contents(context as never, at);
-    if (contents?.length === count) value!.contents = contents;
+    if (contents?.length === count && !contents.some(isCutOff)) value!.contents = contents;
   }
 }
 

@@ -16,7 +16,10 @@ export function mergeEqualNodes(graph: Graph): boolean {
     if (key === undefined) continue;
     const twin = kept.get(key);
     if (!twin) kept.set(key, node);
-    else if (!node.outputs.some((output) => output && outputs.has(output))) replaceBy(patch, node, twin);
+    // Two outputs of the graph remain two values.
+    else if (!node.outputs.some((output, at) => output && outputs.has(output) && twin.outputs[at])) {
+      replaceBy(patch, node, twin);
+    }
   }
   if (patch.isEmpty) return false;
   patch.apply();
@@ -52,7 +55,8 @@ class Keys {
   ofNode(node: GraphNode): string | undefined {
     if (!node.operator || node.operator.nondeterministic || node.operator.control) return undefined;
     const attributes = [...node.attributes].sort(([a], [b]) => (a < b ? -1 : 1));
-    const parts = [node.domain, node.op, String(node.opset), node.overload ?? ''];
+    // Some operators go by the number of their outputs.
+    const parts = [node.domain, node.op, node.opset, node.overload ?? '', node.outputs.length].map(String);
     for (const input of node.inputs) parts.push(input ? this.#ofValue(input) : '');
     for (const [name, attribute] of attributes) parts.push(`${name}=${this.#ofAttribute(attribute)}`);
     return parts.join('\n');

@@ -15,6 +15,8 @@ import { type Propagation, propagate } from './propagate.ts';
 export interface PrepareOptions extends Propagation {
   /** Composites that a provider compiles as they are. */
   readonly keep?: (node: GraphNode) => boolean;
+  /** False leaves out the rewrites that only save work. */
+  readonly optimize?: boolean;
   /** Called after each pass, for tests and for people who look for a bug. */
   readonly onPass?: (pass: string, graph: Graph) => void;
 }
@@ -24,7 +26,7 @@ const mostRounds = 16;
 
 /** In place. @throws OnnxTsError for the first node that is wrong */
 export function prepareGraph(graph: Graph, options: PrepareOptions): void {
-  const { registry, fresh, keep, onPass } = options;
+  const { registry, fresh, keep, optimize = true, onPass } = options;
   forEachGraph(graph, (part) => differentiate(part, registry, fresh));
   for (let round = 0; round < mostRounds; round++) {
     // Symbols that a rewrite made unnecessary, and sizes that it made known, pass on to all that follows.
@@ -39,8 +41,10 @@ export function prepareGraph(graph: Graph, options: PrepareOptions): void {
       onPass?.(pass, graph);
     };
     rewrite('inline branches', (part) => inlineBranches(part, registry));
-    rewrite('eliminate', eliminateNodes);
-    rewrite('merge equal nodes', mergeEqualNodes);
+    if (optimize) {
+      rewrite('eliminate', eliminateNodes);
+      rewrite('merge equal nodes', mergeEqualNodes);
+    }
     rewrite('expand composites', (part) => expandComposites(part, registry, fresh, keep));
     if (changed) continue;
     mergeEqualConstants(graph);

@@ -6,6 +6,7 @@ import type { OperatorRegistry } from '../ops/registry.ts';
 import { assignNodes, type Cluster, clusterNodes, type Placement } from '../partition/assign.ts';
 import type { CompileContext, ExecutionProvider, RunContext } from '../provider/contract.ts';
 import type { HostEvaluator } from '../session/host-evaluator.ts';
+import { breathe } from './breathe.ts';
 import { ControlStep } from './control-flow.ts';
 import { buildPartition } from './partition-program.ts';
 import type { RuntimeValue } from './runtime-value.ts';
@@ -43,6 +44,7 @@ export class GraphPlan {
     const steps: Step[] = [];
     try {
       for (const cluster of clusters) {
+        if (context.signal || context.progress) await breathe();
         checkAborted(context.signal);
         const isNeeded = (value: Value): boolean =>
           outputs.has(value) || [...(readers.get(value) ?? [])].some((reader) => reader !== cluster);
@@ -74,6 +76,7 @@ export class GraphPlan {
     if (outer) for (const value of this.graph.captures) state.values.set(value, outer.get(value).retain());
     try {
       for (const [at, step] of this.steps.entries()) {
+        if (context.signal) await breathe();
         checkAborted(context.signal);
         await step.run(state);
         for (const value of this.#lastUse[at]) {
@@ -81,7 +84,8 @@ export class GraphPlan {
           state.values.delete(value);
         }
       }
-      return this.graph.outputs.map((value) => state.get(value).retain());
+      const results = this.graph.outputs.map((value) => state.get(value));
+      return results.map((value) => value.retain());
     } finally {
       for (const value of state.values.values()) value.release();
     }

@@ -1,6 +1,6 @@
 // The steps of a plan: partitions on providers, single nodes on the host, nodes compiled when their shapes are known.
 
-import { byteLength, Dim } from '@onnx-ts/tensor-ir';
+import { byteLength, Dim, type DimBinding } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import { type GraphNode, newValue, type Value } from '../graph/graph.ts';
 import { operandsOf } from '../graph/traverse.ts';
@@ -101,14 +101,28 @@ export class PartitionStep implements Step {
     return new PartitionStep(partition, provider, await provider.compile(partition, context));
   }
 
-  async run(state: RunState): Promise<void> {
-    const key = this.#symbols.map((name) => state.binding.get(name)).join(',');
+  /** Names of the sizes that it needs. */
+  get symbols(): readonly string[] {
+    return this.#symbols;
+  }
+
+  /**
+   * The executable for concrete sizes, made when it is new. It stays the step's.
+   * @throws OnnxTsError when the sizes do not fit
+   */
+  bind(dims: DimBinding): BoundExecutable {
+    const key = this.#symbols.map((name) => dims.get(name)).join(',');
     let bound = this.#bindings.get(key);
     if (!bound) {
-      checkSizes(this.nodes, state.binding);
-      bound = this.executable.bind(state.binding);
+      checkSizes(this.nodes, dims);
+      bound = this.executable.bind(dims);
       this.#bindings.set(key, bound);
     }
+    return bound;
+  }
+
+  async run(state: RunState): Promise<void> {
+    const bound = this.bind(state.binding);
     const buffers = [];
     for (const value of this.#inputs) buffers.push(await state.get(value).device(this.provider));
     const results: RuntimeValue[] = [];

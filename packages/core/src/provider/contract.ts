@@ -121,6 +121,8 @@ export interface ExecutionProvider {
   supports(node: GraphNode): Support;
   /** @throws OnnxTsError */
   compile(partition: Partition, context: CompileContext): Promise<Executable>;
+  /** Measures the rates of this machine, in less than a second. Reports use it; nothing else of the provider may run then. */
+  measure?(): Promise<Pick<DeviceProfile, 'flops' | 'bandwidth'>>;
   dispose(): Promise<void>;
 }
 
@@ -129,6 +131,8 @@ export interface Executable {
   readonly inputs?: readonly Value[];
   /** Kernels in launch order, for `explain`. */
   readonly kernels: readonly KernelInfo[];
+  /** Bytes of weights it holds, as they lie in the device's memory. */
+  readonly weightBytes?: number;
   /** @throws OnnxTsError when the sizes do not fit the model or the memory */
   bind(dims: DimBinding): BoundExecutable;
   dispose(): void;
@@ -140,6 +144,11 @@ export interface KernelInfo {
   /** Nodes whose work the kernel does. */
   readonly nodes: readonly string[];
   readonly text?: string;
+  /** It runs once, when weights are loaded. */
+  readonly atLoad?: boolean;
+  /** Work of one launch, for reports: operations, and bytes read and written. `workOfKernel` tells both for code generators. */
+  readonly flops?: Dim;
+  readonly bytes?: Dim;
 }
 
 export interface BoundExecutable {
@@ -166,6 +175,11 @@ export interface TraceEvent {
   readonly start: number;
   readonly duration: number;
   readonly thread?: number;
+  /** Nodes whose work it was. */
+  readonly nodes?: readonly string[];
+  /** Operations, and bytes read and written. A kernel that is reported in several parts states them with the first. */
+  readonly flops?: number;
+  readonly bytes?: number;
 }
 
 /** Bytes a buffer of this type and these sizes needs. */

@@ -3,6 +3,7 @@
 export { OnnxTsError } from '../errors.ts';
 export type { GraphNode, Value } from '../graph/graph.ts';
 export type { ValueType } from '../graph/types.ts';
+export { type Work, workOfKernel } from '../partition/cost.ts';
 export { type LifeTime, type MemoryPlan, planMemory } from '../plan/memory-plan.ts';
 export { Tensor } from '../session/tensor.ts';
 export type * from './contract.ts';

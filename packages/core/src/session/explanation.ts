@@ -1,10 +1,16 @@
 // What a session does with a model, and why, as data and as text.
 
-import type { GraphNode } from '../graph/graph.ts';
+import { byteLength, type DimBinding } from '@onnx-ts/tensor-ir';
+import type { GraphNode, Value } from '../graph/graph.ts';
+import type { HostCause } from '../partition/assign.ts';
 import type { GraphPlan } from '../plan/graph-plan.ts';
 import { PartitionStep } from '../plan/steps.ts';
-import type { HostCause } from '../partition/assign.ts';
 import type { KernelInfo } from '../provider/contract.ts';
+
+export interface ExplainOptions {
+  /** Sizes for which memory, copies and costs are told; those that the session fixed need not be here. */
+  readonly dims?: Readonly<Record<string, number>>;
+}
 
 export interface ExplainedStep {
   readonly place: 'provider' | 'host' | 'control' | 'late';
@@ -18,6 +24,22 @@ export interface ExplainedStep {
   readonly kernels?: readonly KernelInfo[];
   /** Values copied to this step's device before it runs, as far as they come from elsewhere. */
   readonly copiesIn: readonly string[];
+  /** Bytes of each of them; undefined where a size is not known. */
+  readonly copiedBytes: readonly (number | undefined)[];
+  readonly weightBytes?: number;
+  /** Memory for what the step's kernels pass to each other, and the least that any plan could do with. */
+  readonly scratchBytes?: number;
+  readonly scratchLowerBound?: number;
+  /** Estimate, where all sizes are known. */
+  readonly cost?: StepCost;
+}
+
+export interface StepCost {
+  /** Operations, and bytes read and written by the kernels. */
+  readonly flops: number;
+  readonly bytes: number;
+  /** What a device with the provider's rates would take: for each kernel, the longer of computing and moving. */
+  readonly seconds: number;
 }
 
 export interface Explanation {
@@ -28,31 +50,75 @@ export interface Explanation {
   toString(): string;
 }
 
-export function explainPlan(plan: GraphPlan, providers: Explanation['providers']): Explanation {
-  const named = (node: GraphNode) => ({ name: node.name, op: node.domain ? `${node.domain}.${node.op}` : node.op });
+/** @throws OnnxTsError when the sizes do not fit the model */
+export function explainPlan(plan: GraphPlan, providers: Explanation['providers'], options: ExplainOptions = {}): Explanation {
+  const dims = new Map(Object.entries(options.dims ?? {}));
   const vanished: string[] = [];
   for (const [node, placement] of plan.placements) if (placement.kind === 'none') vanished.push(node.name);
-  const madeOn = new Map<unknown, string>();
+  const madeOn = new Map<Value, string>();
   const steps = plan.steps.map((step): ExplainedStep => {
     const isPartition = step instanceof PartitionStep;
     const provider = isPartition ? step.provider.id : 'host';
-    const copiesIn = isPartition
-      ? step.operands.filter((value) => madeOn.get(value) !== provider).map((value) => value.name)
-      : [];
+    const copies = isPartition ? step.operands.filter((value) => madeOn.get(value) !== provider) : [];
     for (const node of step.nodes) for (const output of node.outputs) if (output) madeOn.set(output, provider);
     const placement = plan.placements.get(step.nodes[0])!;
     const reason = 'reason' in placement ? placement.reason : undefined;
     return {
       place: placement.kind === 'none' ? 'host' : placement.kind,
       provider,
-      nodes: step.nodes.map(named),
-      copiesIn,
+      nodes: step.nodes.map(nameOf),
+      copiesIn: copies.map((value) => value.name),
+      copiedBytes: copies.map((value) => bytesOf(value, dims)),
       ...(reason !== undefined && { reason }),
       ...(placement.kind === 'host' && { cause: placement.cause }),
-      ...(isPartition && { kernels: step.executable.kernels }),
+      ...(isPartition && explainPartition(step, dims)),
     };
   });
   return { providers, steps, vanished, toString: () => textOf({ providers, steps, vanished }) };
+}
+
+function nameOf(node: GraphNode): { readonly name: string; readonly op: string } {
+  return { name: node.name, op: node.domain ? `${node.domain}.${node.op}` : node.op };
+}
+
+function explainPartition(step: PartitionStep, dims: DimBinding): Partial<ExplainedStep> {
+  const { kernels, weightBytes } = step.executable;
+  const isBound = step.symbols.every((name) => dims.has(name));
+  const bound = isBound ? step.bind(dims) : undefined;
+  const cost = isBound ? costOf(step, dims) : undefined;
+  return {
+    kernels,
+    ...(weightBytes !== undefined && { weightBytes }),
+    ...(bound && { scratchBytes: bound.scratchBytes }),
+    ...(bound?.scratchLowerBound !== undefined && { scratchLowerBound: bound.scratchLowerBound }),
+    ...(cost && { cost }),
+  };
+}
+
+/** Undefined when the provider does not count the work of its kernels. */
+function costOf({ executable, provider }: PartitionStep, dims: DimBinding): StepCost | undefined {
+  const { launch, flops: rate, bandwidth } = provider.profile;
+  const total = { flops: 0, bytes: 0, seconds: 0 };
+  for (const kernel of executable.kernels) {
+    if (kernel.atLoad) continue;
+    const flops = kernel.flops?.evaluate(dims);
+    const bytes = kernel.bytes?.evaluate(dims);
+    if (flops === undefined || bytes === undefined) return undefined;
+    total.flops += flops;
+    total.bytes += bytes;
+    total.seconds += launch + Math.max(flops / rate, bytes / bandwidth);
+  }
+  return total;
+}
+
+function bytesOf({ type }: Value, dims: DimBinding): number | undefined {
+  if (type?.kind !== 'tensor' || !type.shape || type.dtype === 'string') return undefined;
+  let count = 1;
+  for (const dim of type.shape) {
+    if ([...dim.symbols()].some((name) => !dims.has(name))) return undefined;
+    count *= dim.evaluate(dims);
+  }
+  return byteLength(type.dtype, count);
 }
 
 function textOf({ providers, steps, vanished }: Omit<Explanation, 'toString'>): string {
@@ -60,7 +126,10 @@ function textOf({ providers, steps, vanished }: Omit<Explanation, 'toString'>): 
   for (const { id, device, note } of providers) lines.push(`provider ${id}: ${device}${note ? ` (${note})` : ''}`);
   if (vanished.length > 0) lines.push(`${vanished.length} nodes vanish into sizes`);
   for (const [at, step] of steps.entries()) {
-    const what = step.place === 'provider' ? `${step.nodes.length} nodes, ${step.kernels?.length ?? 0} kernels` : step.nodes.map((node) => `${node.op} "${node.name}"`).join(', ');
+    const what =
+      step.place === 'provider'
+        ? `${step.nodes.length} nodes, ${step.kernels?.length ?? 0} kernels`
+        : step.nodes.map((node) => `${node.op} "${node.name}"`).join(', ');
     lines.push('', `step ${at}: ${step.provider}: ${what}${step.reason ? `: ${step.reason}` : ''}`);
     if (step.copiesIn.length > 0) lines.push(`  copied in: ${step.copiesIn.join(', ')}`);
     for (const kernel of step.kernels ?? []) lines.push(`  ${kernel.kind.padEnd(12)} ${kernel.nodes.join(' + ')}`);

@@ -14,13 +14,24 @@ export type Feed = HostValue | { readonly type: string; readonly data: unknown; 
 function toHostValue(feed: Feed, name: string): HostValue {
   if (Tensor.is(feed)) return feed;
   if (typeof feed === 'object' && feed !== null && 'kind' in feed) return feed;
-  if (typeof feed === 'object' && feed !== null && 'dims' in feed && 'type' in feed) {
-    return new Tensor(feed.type as 'float32', feed.data as TensorDataLike, feed.dims);
-  }
+  if (typeof feed === 'object' && feed !== null && 'dims' in feed && 'type' in feed) return adopt(feed, name);
   throw new OnnxTsError('INVALID_INPUT', `a feed must be a tensor, not ${feed === null ? 'null' : typeof feed}.`, {
     place: { value: name },
     hint: 'Use new Tensor(type, data, dims).',
   });
+}
+
+/** A tensor of another library, on the same memory. */
+function adopt(feed: Exclude<Feed, HostValue>, name: string): Tensor {
+  try {
+    return new Tensor(feed.type as 'float32', feed.data as TensorDataLike, feed.dims);
+  } catch (cause) {
+    // Its data may be elsewhere, for instance on a GPU; or type, data and dims do not fit.
+    throw new OnnxTsError('INVALID_INPUT', `the tensor cannot be used: ${(cause as Error).message}`, {
+      place: { value: name },
+      cause,
+    });
+  }
 }
 
 /** Rejects a feed: says what the input declares. */
@@ -32,20 +43,26 @@ function reject(value: Value, what: string): never {
 }
 
 /**
- * One value per graph input, undefined for those that keep their default; sizes are learned into `binding`.
+ * One value per graph input, its default where it has one and no feed; sizes are learned into `binding`.
  * @throws OnnxTsError INVALID_INPUT for unknown names, missing inputs, wrong element types or sizes
  */
 export function bindFeeds(
   graph: Graph,
   feeds: Readonly<Record<string, Feed>>,
   binding: Map<string, number>,
-): (RuntimeValue | undefined)[] {
+): RuntimeValue[] {
   if (typeof feeds !== 'object' || feeds === null) {
     throw new OnnxTsError('INVALID_INPUT', 'the feeds must be an object from input names to tensors.');
   }
   const names = new Set(graph.inputs.map((input) => input.name));
   for (const name of Object.keys(feeds)) {
     if (names.has(name)) continue;
+    if (graph.initializers.some((value) => value.name === name)) {
+      throw new OnnxTsError('INVALID_INPUT', 'this is a constant of the model.', {
+        place: { value: name },
+        hint: 'If the model lists it as an input, too, create the session with overridableInitializers: true.',
+      });
+    }
     throw new OnnxTsError('INVALID_INPUT', `the model has no input "${name}".`, {
       hint: `Its inputs are ${[...names].map((known) => `"${known}"`).join(', ')}.`,
     });
@@ -53,10 +70,9 @@ export function bindFeeds(
   return graph.inputs.map((value) => {
     const feed = feeds[value.name];
     if (feed === undefined) {
-      if (value.constant) return undefined;
-      return reject(value, 'this input is missing from the feeds.');
+      if (!value.initial) return reject(value, 'this input is missing from the feeds.');
     }
-    const host = toHostValue(feed, value.name);
+    const host = feed === undefined ? value.initial! : toHostValue(feed, value.name);
     checkKind(value, host);
     const runtime = RuntimeValue.ofHost(host);
     if (value.type?.kind === 'tensor' && value.type.shape && runtime.dims) {

@@ -15,12 +15,14 @@ export class Arena {
   reserve(bytes: number): number {
     if (bytes > this.#bytes || this.#address === 0) {
       const before = this.#address;
+      // A text that grows by a token at a time asks for a little more each time.
+      const generous = before === 0 ? bytes : Math.ceil(bytes * 1.25);
       // Freed first, so that the two need not fit side by side.
       this.#address = 0;
       this.#bytes = 0;
       if (before !== 0) this.#memory.linear.free(before);
-      this.#address = this.#memory.allocateBlock(bytes);
-      this.#bytes = bytes;
+      this.#address = this.#memory.allocateBlock(generous);
+      this.#bytes = generous;
     }
     return this.#address;
   }

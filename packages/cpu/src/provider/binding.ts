@@ -22,9 +22,10 @@ interface Patch {
   readonly place: Exclude<Place, { kind: 'fixed' }>;
 }
 
+/** A part of a kernel that runs as one step. */
 interface TracedStep {
-  readonly name: string;
-  readonly kind: string;
+  readonly launch: LaunchableKernel;
+  readonly isFirst: boolean;
 }
 
 export class Binding {
@@ -39,6 +40,9 @@ export class Binding {
   readonly #arguments: number;
   readonly #patches: Patch[] = [];
   readonly #traced: TracedStep[] = [];
+  readonly #dims: DimBinding;
+  /** What is reported about each step, made for the first run that is traced. */
+  #events: readonly Omit<TraceEvent, 'start' | 'duration'>[] | undefined;
   #buffers: readonly number[] = [];
   #arenaAddress = -1;
   #isPatched = false;
@@ -47,6 +51,7 @@ export class Binding {
   /** @throws OnnxTsError when sizes do not fit the model, or memory is short */
   constructor(executable: CpuExecutable, launches: readonly LaunchableKernel[], dims: DimBinding) {
     this.#executable = executable;
+    this.#dims = dims;
     const { provider } = executable;
     const { memory, pool } = provider;
     const plan = this.#planArena(launches, dims);
@@ -83,7 +88,7 @@ export class Binding {
           leaderOnly: isShort,
           barrier: phase.barrier,
         });
-        this.#traced.push({ name: launch.kernel.name, kind: launch.kernel.class });
+        this.#traced.push({ launch, isFirst: this.#traced.at(-1)?.launch !== launch });
       }
     }
     this.threads = threads;
@@ -167,12 +172,22 @@ export class Binding {
     this.#isPatched = true;
   }
 
-  /** Reports what the driver recorded; see `emitDriver`. */
+  /**
+   * Reports what the driver recorded; see `emitDriver`. A step lasts until the next one starts: waiting for the tiles of
+   * other threads is a part of it.
+   */
   trace(times: number, report: (event: TraceEvent) => void): void {
     const table = new Float64Array(this.#executable.provider.memory.linear.memory.buffer, times, 2 * this.stepCount + 1);
-    for (const [at, { name, kind }] of this.#traced.entries()) {
-      report({ name, kind, start: table[2 * at], duration: table[2 * at + 1] - table[2 * at] });
+    this.#events ??= this.#traced.map((step) => this.#eventOf(step));
+    for (const [at, event] of this.#events.entries()) {
+      report({ ...event, start: table[2 * at], duration: table[2 * at + 2] - table[2 * at] });
     }
+  }
+
+  #eventOf({ launch, isFirst }: TracedStep): Omit<TraceEvent, 'start' | 'duration'> {
+    const { name, kind, nodes, flops, bytes } = this.#executable.infoOf(launch);
+    if (!isFirst) return { name, kind, nodes };
+    return { name, kind, nodes, flops: flops!.evaluate(this.#dims), bytes: bytes!.evaluate(this.#dims) };
   }
 
   dispose(): void {

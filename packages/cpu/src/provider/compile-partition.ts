@@ -1,6 +1,6 @@
 // Partition → fused kernels → one WebAssembly module → an executable whose weights are in place.
 
-import { type CompileContext, type GraphNode, type KernelInfo, OnnxTsError, type Partition } from '@onnx-ts/core/provider';
+import { type CompileContext, type GraphNode, OnnxTsError, type Partition } from '@onnx-ts/core/provider';
 import {
   assignLayouts,
   canonicalKernel,
@@ -53,6 +53,7 @@ export async function compilePartition(
     if (!before) cache.set(key, { kernel, symbols, compiled });
     kernels.push({
       kernel,
+      kind: template?.name ?? kernel.class,
       words: compiled.words,
       scratchBytes: compiled.scratchBytes,
       errorSites: compiled.errorSites,
@@ -63,7 +64,7 @@ export async function compilePartition(
   const compiledModule = await WebAssembly.compile(module.toBytes());
   context.progress?.(0.9, 'weights');
   const id = await provider.pool.addModule(compiledModule);
-  const executable = new CpuExecutable(provider, partition, lowered, fused, kernels, id, describeKernels(fused));
+  const executable = new CpuExecutable(provider, partition, lowered, fused, kernels, id);
   try {
     await executable.load(lowered.constants);
   } catch (error) {
@@ -134,15 +135,4 @@ function adapt(
     scratchBytes: dim(compiled.scratchBytes),
     errorSites: compiled.errorSites.map((site) => ({ ...site, origin: origins.get(site.origin) ?? site.origin })),
   };
-}
-
-function describeKernels(fused: FusedProgram): KernelInfo[] {
-  return fused.kernels.map((kernel) => ({
-    name: kernel.name,
-    kind: kernel.class,
-    nodes: (kernel.origins as readonly GraphNode[]).map((node) => node?.name ?? ''),
-    get text() {
-      return printKernel(kernel);
-    },
-  }));
 }

@@ -18,6 +18,7 @@ import { LinearMemory, OutOfMemoryError } from '../runtime/memory.ts';
 import { type LeaderMode, ThreadPool } from '../runtime/threads.ts';
 import { Arena } from './arena.ts';
 import { compilePartition } from './compile-partition.ts';
+import { measureRates, type Rates } from './measure-rates.ts';
 
 export interface CpuProviderOptions {
   readonly device: DeviceInfo;
@@ -69,6 +70,10 @@ export class CpuProvider implements ExecutionProvider {
 
   async compile(partition: Partition, context: CompileContext): Promise<Executable> {
     return compilePartition(this, partition, context);
+  }
+
+  measure(): Promise<Rates> {
+    return measureRates(this);
   }
 
   async dispose(): Promise<void> {

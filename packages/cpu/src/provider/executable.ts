@@ -19,9 +19,12 @@ import type { ErrorSite } from '../kernel/plan.ts';
 import { readErrorRecord } from '../runtime/kernel-error.ts';
 import { Binding } from './binding.ts';
 import type { CpuProvider, WasmBuffer } from './cpu-provider.ts';
+import { describeKernel } from './describe-kernel.ts';
 
 export interface LaunchableKernel {
   readonly kernel: Kernel;
+  /** The name of the template that it was given to, or its class. */
+  readonly kind: string;
   readonly words: readonly ArgumentWord[];
   readonly scratchBytes: Dim;
   readonly errorSites: readonly ErrorSite[];
@@ -35,6 +38,7 @@ export class CpuExecutable implements Executable {
   readonly inputs: LoweredPartition['inputs'];
   readonly fused: FusedProgram;
   readonly kernels: readonly KernelInfo[];
+  readonly #infos: ReadonlyMap<LaunchableKernel, KernelInfo>;
   readonly module: number;
   /** Kernels that run each time. */
   readonly launches: readonly LaunchableKernel[];
@@ -51,7 +55,6 @@ export class CpuExecutable implements Executable {
     fused: FusedProgram,
     launches: readonly LaunchableKernel[],
     module: number,
-    kernels: readonly KernelInfo[],
   ) {
     this.provider = provider;
     this.partition = partition;
@@ -59,13 +62,24 @@ export class CpuExecutable implements Executable {
     this.inputs = lowered.inputs;
     this.fused = fused;
     this.module = module;
-    this.kernels = kernels;
     const outputs = new Set(fused.kernels.flatMap((kernel) => kernel.outputs).map(({ tensor }) => tensor));
     for (const local of fused.locals) outputs.delete(local);
     const isConstant = ({ kernel }: LaunchableKernel): boolean =>
       kernel.outputs.every(({ tensor }) => tensor.isConstant && !outputs.has(tensor));
     this.launches = launches.filter((launch) => !isConstant(launch));
     this.#constantLaunches = launches.filter(isConstant);
+    this.kernels = launches.map((launch) => describeKernel(launch.kernel, launch.kind, isConstant(launch)));
+    this.#infos = new Map(launches.map((launch, at) => [launch, this.kernels[at]]));
+  }
+
+  infoOf(launch: LaunchableKernel): KernelInfo {
+    return this.#infos.get(launch)!;
+  }
+
+  get weightBytes(): number {
+    let bytes = 0;
+    for (const storage of this.#constants.keys()) bytes += bytesOf(storage, new Map());
+    return bytes;
   }
 
   /** What a tensor's bytes belong to: the tensor itself, or the one that it is a view of. */

@@ -35,11 +35,10 @@ function gathered(d: Derivation, rest: readonly (Value | undefined)[]): Value {
   const places = ctx.op('Reshape', [ctx.op('Range', [one, end, one]), d.shapeOf(x)]);
   const moved = ctx.op(ctx.node.op, [places, ...rest], d.forwardAttributes, { opset: ctx.opset });
   const all = ctx.op('Expand', [d.number(0, d.g), ctx.op('Reshape', [end, flat])]);
-  const sums = ctx.op(
-    'ScatterElements',
-    [all, ctx.op('Reshape', [moved, flat]), ctx.op('Reshape', [d.g, flat])],
-    { axis: 0, reduction: 'add' },
-  );
+  const sums = ctx.op('ScatterElements', [all, ctx.op('Reshape', [moved, flat]), ctx.op('Reshape', [d.g, flat])], {
+    axis: 0,
+    reduction: 'add',
+  });
   const own = ctx.op('Slice', [sums, ctx.literal('int64', [1]), ctx.op('Reshape', [end, flat])]);
   return d.reshapeLike(own, x);
 }

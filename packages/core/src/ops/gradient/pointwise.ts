@@ -17,7 +17,9 @@ const indicator = (d: Derivation, condition: Value): Value =>
   d.ctx.op('Cast', [condition], { to: codeOfDType(d.ctx.typeOf(d.x()).dtype) });
 
 export const Abs = unary('Abs', (d) => d.op('Sign', d.x()));
-export const Acos = unary('Acos', (d) => d.op('Neg', d.op('Reciprocal', d.op('Sqrt', d.sub(one(d), square(d, d.x()))))));
+export const Acos = unary('Acos', (d) =>
+  d.op('Neg', d.op('Reciprocal', d.op('Sqrt', d.sub(one(d), square(d, d.x()))))),
+);
 export const Asin = unary('Asin', (d) => d.op('Reciprocal', d.op('Sqrt', d.sub(one(d), square(d, d.x())))));
 export const Atan = unary('Atan', (d) => d.op('Reciprocal', d.add(one(d), square(d, d.x()))));
 export const Cos = unary('Cos', (d) => d.op('Neg', d.op('Sin', d.x())));
@@ -85,9 +87,7 @@ export const Clip = rule('Clip', { min: float(), max: float() }, (d) => {
   return d.op('Identity', result);
 });
 
-export const Cast = rule('Cast', {}, (d) =>
-  d.ctx.op('Cast', [d.g], { to: codeOfDType(d.ctx.typeOf(d.x()).dtype) }),
-);
+export const Cast = rule('Cast', {}, (d) => d.ctx.op('Cast', [d.g], { to: codeOfDType(d.ctx.typeOf(d.x()).dtype) }));
 
 /** Sums of the gradients over the axes along which an operand was broadcast. */
 const pair = (name: string, gradients: (d: Derivation) => readonly [Value, Value]): OperatorDefinition =>

@@ -1,6 +1,20 @@
 // Derivatives of matrix products, convolutions and pools.
 
-import { add, and, type Dim, dimension, div, eq, type Expr, ge, lt, mod, mul, type Stage, sub } from '@onnx-ts/tensor-ir';
+import {
+  add,
+  and,
+  type Dim,
+  dimension,
+  div,
+  type Expr,
+  eq,
+  ge,
+  lt,
+  mod,
+  mul,
+  type Stage,
+  sub,
+} from '@onnx-ts/tensor-ir';
 import type { Value } from '../../graph/graph.ts';
 import { type ConvNode, convAttributes, groupChannel } from '../conv.ts';
 import { defineOperator, float, int, ints, type LowerContext, string } from '../define.ts';
@@ -114,7 +128,10 @@ export const ConvWeight = defineOperator({
 
 export const GlobalAveragePool = rule('GlobalAveragePool', {}, (d) => {
   const ones = d.ctx.op('OnesLike', [d.x()], {}, { domain: gradientDomain });
-  const spatial = d.ctx.literal('int64', Array.from({ length: d.ctx.rank(0) - 2 }, (_, at) => at + 2));
+  const spatial = d.ctx.literal(
+    'int64',
+    Array.from({ length: d.ctx.rank(0) - 2 }, (_, at) => at + 2),
+  );
   const count = d.ctx.op('ReduceSum', [ones, spatial], { keepdims: 1 });
   return d.op('Expand', d.div(d.g, count), d.shapeOf(d.x()));
 });

@@ -91,7 +91,10 @@ export const LayerNormalization = rule('LayerNormalization', { axis: int(-1), ep
   const { ctx } = d;
   const rank = ctx.rank(0);
   const first = ctx.axis(ctx.attributes.axis, rank);
-  const axes = ctx.literal('int64', Array.from({ length: rank - first }, (_, at) => first + at));
+  const axes = ctx.literal(
+    'int64',
+    Array.from({ length: rank - first }, (_, at) => first + at),
+  );
   const mean = (value: Value): Value => ctx.op('ReduceMean', [value, axes], { keepdims: 1 });
   const x = d.x();
   const centred = d.sub(x, mean(x));

@@ -5,9 +5,17 @@
 // Inputs of a rule's node: the operator's inputs, its outputs, then the gradients of these outputs. Outputs: a gradient for
 // each of the operator's inputs.
 
-import { type AttributeSpecs, type AttributesOf, defineOperator, type ExpandContext, int, type OperatorDefinition, required } from '../define.ts';
-import type { Value } from '../../graph/graph.ts';
 import { constant, isFloat } from '@onnx-ts/tensor-ir';
+import type { Value } from '../../graph/graph.ts';
+import {
+  type AttributeSpecs,
+  type AttributesOf,
+  defineOperator,
+  type ExpandContext,
+  int,
+  type OperatorDefinition,
+  required,
+} from '../define.ts';
 import { likeInput } from '../pointwise.ts';
 
 export const gradientDomain = 'onnx-ts.gradient';
@@ -175,6 +183,12 @@ export const SumLike = defineOperator({
     if (axes.length === 0) return ctx.op('Identity', [value]);
     const summed = ctx.op('ReduceSum', [value, ctx.literal('int64', axes)], { keepdims: 1 });
     if (missing === 0) return summed;
-    return ctx.op('Squeeze', [summed, ctx.literal('int64', axes.filter((axis) => axis < missing))]);
+    return ctx.op('Squeeze', [
+      summed,
+      ctx.literal(
+        'int64',
+        axes.filter((axis) => axis < missing),
+      ),
+    ]);
   },
 });

@@ -12,6 +12,7 @@ import {
   select,
   toIndex,
 } from '@onnx-ts/tensor-ir';
+import type { Value } from '../../graph/graph.ts';
 import { tensorType } from '../../graph/types.ts';
 import { computeType } from '../compute-type.ts';
 import { defineOperator, float, int, type LowerContext } from '../define.ts';
@@ -74,3 +75,26 @@ function maskLengths(ctx: LowerContext, batch: Dim, length: Dim) {
     select(ne(ctx.at(source, [b, s]), 0), constant('int32', 1), constant('int32', 0)),
   );
 }
+
+/** EmbedLayerNormalization with tables and scales of bytes. */
+export const QEmbedLayerNormalization = defineOperator({
+  domain: 'com.microsoft',
+  name: 'QEmbedLayerNormalization',
+  since: 1,
+  attributes: { epsilon: float(1e-12) },
+  infer(ctx) {
+    const [batch, length] = expectRank(ctx, ids, 2);
+    return [tensorType('float32', [batch, length, expectRank(ctx, words, 2)[1]]), tensorType('int32', [batch])];
+  },
+  expand(ctx) {
+    // The scales of words, positions, segments, gamma and beta start at input 8, their zero points at 13.
+    const table = (input: number, at: number): Value | undefined => {
+      const value = ctx.value(input);
+      return value && ctx.op('DequantizeLinear', [value, ctx.value(8 + at), ctx.value(13 + at)]);
+    };
+    const tables = [words, positions, segmentTable, gamma, beta].map(table);
+    const inputs = [ctx.value(ids), ctx.value(segments), ...tables, ctx.value(mask)];
+    const epsilon = { float: ctx.attributes.epsilon };
+    return ctx.ops('EmbedLayerNormalization', inputs, 2, { epsilon }, { domain: 'com.microsoft' });
+  },
+});

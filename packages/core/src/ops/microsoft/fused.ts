@@ -24,7 +24,13 @@ import { softmaxStages } from '../softmax.ts';
 
 const domain = 'com.microsoft';
 
-const matMulAttributes = { alpha: float(1), transA: int(0), transB: int(0), transBatchA: int(0), transBatchB: int(0) };
+export const matMulAttributes = {
+  alpha: float(1),
+  transA: int(0),
+  transB: int(0),
+  transBatchA: int(0),
+  transBatchB: int(0),
+};
 
 interface Transposes {
   readonly transA: number;
@@ -33,7 +39,7 @@ interface Transposes {
   readonly transBatchB: number;
 }
 
-const layoutsOf = ({ transA, transB, transBatchA, transBatchB }: Transposes) => ({
+export const layoutsOf = ({ transA, transB, transBatchA, transBatchB }: Transposes) => ({
   left: { transpose: transA !== 0, transposeBatch: transBatchA !== 0 },
   right: { transpose: transB !== 0, transposeBatch: transBatchB !== 0 },
 });
@@ -61,7 +67,7 @@ export const FusedMatMul = defineOperator({
 export const TransposeMatMul = derive(FusedMatMul, { name: 'TransposeMatMul' });
 
 /** Applies an activation by its ONNX name; `parameters` are its attributes in the order of the operator's definition. */
-function activate(
+export function activate(
   ctx: ExpandContext,
   x: Value,
   name: string | undefined,

@@ -4,6 +4,7 @@
 import {
   add,
   and,
+  bitcast,
   boundedIndex,
   cast,
   constant,
@@ -50,7 +51,7 @@ type NBitsNode = NodeContext & {
 const [scales, zeroPoints, groupIndex, bias] = [2, 3, 4, 5];
 
 /** Field `at` of the value stored in a byte, low bits first. */
-function unpack(byte: Expr, bits: number, at: Expr): Expr {
+export function unpack(byte: Expr, bits: number, at: Expr): Expr {
   if (bits === 8) return byte;
   return and(shr(byte, cast('uint8', mul(at, bits))), (1 << bits) - 1);
 }
@@ -205,6 +206,49 @@ export const MatMulBnb4 = defineOperator({
       const code = and(select(isHigh, shr(byte, 4), byte), 15);
       const weight = mul(ctx.at(table, [toIndex(code)]), ctx.at(absmax, [div(flat, block)]));
       return mul(ctx.at(a, [...index.slice(0, -1), k]), weight);
+    });
+  },
+});
+
+/** Values of the 4-bit floats of float4e2m1 by their code. */
+const e2m1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6];
+
+/**
+ * Y[…, n] = Σ over k of A[…, k] · e2m1(B[n, k]) · e4m3(weight_scale[n, k / block]) · weight_scale_2, plus bias. Two codes are
+ * in a byte, the low half first; the block scales are 8-bit floats given as bytes.
+ */
+export const MatMulBlockQuantizedFp4Weight = defineOperator({
+  domain: 'com.microsoft',
+  name: 'MatMulBlockQuantizedFp4Weight',
+  since: 1,
+  attributes: { block_size: int(16) },
+  infer(ctx) {
+    const dtype = expectSameType(ctx, 0, 5);
+    const a = expectRank(ctx, 0, 1, Infinity);
+    const [n, bytes] = expectRank(ctx, 1, 2);
+    expectEqual(ctx, a[a.length - 1], bytes.mul(2), 'the last axis of A and the columns of B');
+    expectEqual(ctx, expectRank(ctx, 2, 2)[1], bytes.mul(2).ceilDiv(ctx.attributes.block_size), 'the blocks of B');
+    return [tensorType(dtype, a.with(-1, n))];
+  },
+  lower(ctx) {
+    const [a, b, scale] = [ctx.input(0), ctx.input(1), ctx.input(2)];
+    const table = smallTable(ctx, 'float32', [...e2m1, ...e2m1.map((value) => -value)]);
+    const shape = ctx.outputShape(0);
+    const product = ctx.reduce('sum', 'float32', shape, [b.shape[1], 2], (index, [byte, half]) => {
+      const n = index[index.length - 1];
+      const k = add(mul(byte, 2), half);
+      const code = unpack(ctx.at(b, [n, byte]), 4, half);
+      const blockScale = cast(
+        'float32',
+        bitcast('float8e4m3fn', ctx.at(scale, [n, div(k, ctx.attributes.block_size)])),
+      );
+      const weight = mul(ctx.at(table, [toIndex(code)]), blockScale);
+      return mul(cast('float32', ctx.at(a, [...index.slice(0, -1), k])), weight);
+    });
+    return ctx.map(a.dtype, shape, (index) => {
+      const scaled = mul(ctx.at(product, index), ctx.scalar(3));
+      if (!ctx.hasInput(5)) return cast(a.dtype, scaled);
+      return cast(a.dtype, add(scaled, cast('float32', ctx.at(ctx.input(5), [index[index.length - 1]]))));
     });
   },
 });

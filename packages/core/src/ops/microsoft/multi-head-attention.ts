@@ -1,6 +1,18 @@
 // com.microsoft MultiHeadAttention: attention after the projections, as onnxruntime's optimizer writes it.
 
-import { add, cast, Dim, dimension, type Expr, mul, type Stage } from '@onnx-ts/tensor-ir';
+import {
+  add,
+  boundedIndex,
+  cast,
+  Dim,
+  dimension,
+  div,
+  type Expr,
+  mod,
+  mul,
+  type Stage,
+  toIndex,
+} from '@onnx-ts/tensor-ir';
 import { tensorType } from '../../graph/types.ts';
 import { computeType } from '../compute-type.ts';
 import { defineOperator, float, int, type LowerContext, type NodeContext, required } from '../define.ts';
@@ -8,7 +20,7 @@ import { expectEqual, expectRank, expectSameType } from '../expect.ts';
 import { attentionStages, defaultScale, mergeHeads } from '../scaled-dot-product.ts';
 import { checkMasks, maskStages } from './attention-mask.ts';
 
-const [query, key, value, bias, padding, attentionBias, pastKey, pastValue, , cacheIndirection] = [
+const [query, key, value, bias, padding, attentionBias, pastKey, pastValue, pastLength, cacheIndirection] = [
   0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
 ];
 
@@ -25,6 +37,8 @@ interface Sizes {
   readonly newKeys: Dim;
   readonly past: Dim;
   readonly keys: Dim;
+  /** Positions that the cache after this node has room for: more than `keys` when it is one buffer for past and present. */
+  readonly room: Dim;
   readonly headSize: Dim;
   readonly valueSize: Dim;
 }
@@ -34,10 +48,13 @@ function sizesOf(ctx: HeadsNode): Sizes {
   const heads = Dim.constant(ctx.attributes.num_heads);
   if (ctx.attributes.num_heads < 1) ctx.fail(`num_heads must be at least 1, not ${ctx.attributes.num_heads}.`);
   const [batch, queries] = q;
-  const past = ctx.hasInput(pastKey) ? expectRank(ctx, pastKey, 4)[2] : Dim.constant(0);
+  const cached = ctx.hasInput(pastKey) ? expectRank(ctx, pastKey, 4)[2] : Dim.constant(0);
+  const isShared = ctx.hasInput(pastKey) && ctx.hasInput(pastLength);
+  const past = isShared ? (ctx.contents(pastLength)?.[0] ?? cached) : cached;
   if (ctx.hasInput(pastKey) !== ctx.hasInput(pastValue)) ctx.fail('past_key and past_value come together.');
   const known = (newKeys: Dim, headSize: Dim, valueSize: Dim): Sizes => {
-    return { batch, heads, queries, newKeys, past, keys: past.add(newKeys), headSize, valueSize };
+    const keys = past.add(newKeys);
+    return { batch, heads, queries, newKeys, past, keys, room: isShared ? cached : keys, headSize, valueSize };
   };
   if (q.length === 5) return known(queries, q[4], q[4]);
   const headSize = q[2].floorDiv(heads);
@@ -91,20 +108,48 @@ function biased(ctx: LowerContext, sizes: Sizes, part: 0 | 1 | 2, read: Reader):
   return (b, h, s, d) => ctx.at(sum, [b, h, s, d]);
 }
 
+/**
+ * Element of a cache. With a cache indirection [batch / beams, beams, positions], the beams of one batch entry have swapped
+ * places since: it tells from which of them each position comes.
+ */
+function cacheReader(ctx: LowerContext, cache: number): Reader {
+  const source = ctx.input(cache);
+  if (!ctx.hasInput(cacheIndirection)) return (b, h, t, d) => ctx.at(source, [b, h, t, d]);
+  const [, beams] = ctx.shape(cacheIndirection);
+  return (b, h, t, d) => {
+    const [entry, beam] = [div(b, dimension(beams)), mod(b, dimension(beams))];
+    const from = boundedIndex(toIndex(ctx.at(cacheIndirection, [entry, beam, t])), beams, { negative: false });
+    return ctx.at(source, [add(mul(entry, dimension(beams)), from), h, t, d]);
+  };
+}
+
 /** The cache followed by the new positions, as a stage when the cache or the output `present` asks for one. */
 function withCache(ctx: LowerContext, sizes: Sizes, part: 1 | 2, read: Reader): { read: Reader; present?: Stage } {
   const cache = part === 1 ? pastKey : pastValue;
   if (!ctx.hasInput(cache) && !ctx.hasOutput(part)) return { read };
-  const { batch, heads, keys, past, newKeys } = sizes;
+  const { batch, heads, keys, past, newKeys, room } = sizes;
   const dtype = ctx.dtype(query);
-  const shape = [batch, heads, keys, part === 1 ? sizes.headSize : sizes.valueSize];
-  const present = ctx.hasInput(cache)
-    ? ctx.segments(dtype, shape, 2, [
-        { length: past, body: (index) => ctx.at(ctx.input(cache), index) },
-        { length: newKeys, body: ([b, h, s, d]) => read(b, h, s, d) },
-      ])
-    : ctx.map(dtype, shape, ([b, h, s, d]) => read(b, h, s, d));
-  return { read: (b, h, s, d) => ctx.at(present, [b, h, s, d]), present };
+  const size = part === 1 ? sizes.headSize : sizes.valueSize;
+  const added = ([b, h, s, d]: readonly Expr[]): Expr => read(b, h, s, d);
+  if (!ctx.hasInput(cache)) {
+    const present = ctx.map(dtype, [batch, heads, keys, size], added);
+    return { read: (b, h, s, d) => ctx.at(present, [b, h, s, d]), present };
+  }
+  const stored = (index: readonly Expr[]): Expr => ctx.at(ctx.input(cache), index);
+  const reordered = cacheReader(ctx, cache);
+  const isPlain = room.equals(keys) && !ctx.hasInput(cacheIndirection);
+  const seen = ctx.segments(dtype, [batch, heads, keys, size], 2, [
+    { length: past, body: isPlain ? stored : ([b, h, t, d]) => reordered(b, h, t, d) },
+    { length: newKeys, body: added },
+  ]);
+  const result: Reader = (b, h, s, d) => ctx.at(seen, [b, h, s, d]);
+  if (isPlain) return { read: result, present: seen };
+  const present = ctx.segments(dtype, [batch, heads, room, size], 2, [
+    { length: past, body: stored },
+    { length: newKeys, body: added },
+    { length: room.sub(keys), body: ([b, h, t, d]) => stored([b, h, add(t, dimension(keys)), d]) },
+  ]);
+  return { read: result, present };
 }
 
 export const MultiHeadAttention = defineOperator({
@@ -112,15 +157,16 @@ export const MultiHeadAttention = defineOperator({
   name: 'MultiHeadAttention',
   since: 1,
   attributes: { mask_filter_value: float(-10000), num_heads: required(int()), scale: float(), unidirectional: int(0) },
+  valueInputs: [pastLength],
   infer(ctx) {
     const dtype = expectSameType(ctx, query, key, value, bias, attentionBias, pastKey, pastValue);
-    const { batch, heads, queries, keys, headSize, valueSize } = sizesOf(ctx);
+    const { batch, heads, queries, keys, room, headSize, valueSize } = sizesOf(ctx);
     checkMasks(ctx, { padding, bias: attentionBias }, batch);
-    if (ctx.hasInput(cacheIndirection)) ctx.fail('cache_indirection (beam search in one buffer) is not supported.');
+    if (ctx.hasInput(cacheIndirection)) expectRank(ctx, cacheIndirection, 3);
     return [
       tensorType(dtype, [batch, queries, heads.mul(valueSize)]),
-      tensorType(dtype, [batch, heads, keys, headSize]),
-      tensorType(dtype, [batch, heads, keys, valueSize]),
+      tensorType(dtype, [batch, heads, room, headSize]),
+      tensorType(dtype, [batch, heads, room, valueSize]),
       tensorType(dtype, [batch, heads, queries, keys]),
     ];
   },

@@ -1,0 +1,117 @@
+// Which outputs a run is asked for, in all the forms that `run` accepts, and how results become the caller's own.
+
+import { OnnxTsError } from '../errors.ts';
+import type { HostValue } from '../ops/define.ts';
+import type { RunOptions } from './options.ts';
+import { Tensor, type TensorData, type TypedArray } from './tensor.ts';
+
+/** A tensor of this or another library to write a result into. */
+export type FetchTarget = Tensor | { readonly type: string; readonly data: unknown; readonly dims: readonly number[] };
+
+/** Names of outputs, or by name a tensor to write the output into (null for a new one). */
+export type Fetches = readonly string[] | Readonly<Record<string, FetchTarget | null>>;
+
+export interface RunRequest {
+  /** Output names that are wanted, with the tensor to write each into, if any. */
+  readonly targets: ReadonlyMap<string, FetchTarget | undefined>;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Reads the arguments of `run` after the feeds: fetches, options, or both.
+ * @throws OnnxTsError INVALID_INPUT for names that are no outputs
+ */
+export function readRequest(
+  outputNames: readonly string[],
+  fetches: Fetches | RunOptions | undefined,
+  options: RunOptions | undefined,
+): RunRequest {
+  if (fetches !== undefined && (typeof fetches !== 'object' || fetches === null || Tensor.is(fetches))) {
+    throw new OnnxTsError('INVALID_INPUT', 'fetches must be an array of output names or an object from names to tensors.');
+  }
+  const isFetches = fetches !== undefined && (options !== undefined || looksLikeFetches(fetches, outputNames));
+  const wanted = isFetches ? (fetches as Fetches) : outputNames;
+  const { signal } = options ?? (isFetches ? {} : ((fetches as RunOptions | undefined) ?? {}));
+  const entries = Array.isArray(wanted)
+    ? wanted.map((name: string): [string, FetchTarget | undefined] => [name, undefined])
+    : Object.entries(wanted as Readonly<Record<string, FetchTarget | null>>).map(
+        ([name, target]): [string, FetchTarget | undefined] => [name, target ?? undefined],
+      );
+  for (const [name, target] of entries) {
+    if (!outputNames.includes(name)) {
+      throw new OnnxTsError('INVALID_INPUT', `the model has no output "${name}".`, {
+        hint: `Its outputs are ${outputNames.map((known) => `"${known}"`).join(', ')}.`,
+      });
+    }
+    if (target !== undefined && !(typeof target === 'object' && 'dims' in target && 'data' in target)) {
+      throw new OnnxTsError('INVALID_INPUT', 'a fetch must be a tensor to write into, or null.', { place: { value: name } });
+    }
+  }
+  return { targets: new Map(entries), signal };
+}
+
+/** As onnxruntime tells the two apart: an object that has a tensor or null under the name of an output is fetches. */
+function looksLikeFetches(given: Fetches | RunOptions, outputNames: readonly string[]): boolean {
+  if (Array.isArray(given)) return true;
+  const entries = given as Readonly<Record<string, unknown>>;
+  return outputNames.some((name) => Object.hasOwn(entries, name) && typeof entries[name] === 'object');
+}
+
+/** Hands out results, none of which shares memory with another, with a feed or with a constant. */
+export class ResultWriter {
+  readonly #shared: Set<unknown>;
+
+  /** @param shared memory that results must not be in: arrays of strings, and the buffers of typed arrays */
+  constructor(shared: Iterable<unknown>) {
+    this.#shared = new Set(shared);
+  }
+
+  /** @throws OnnxTsError INVALID_INPUT when the target has another type or other dims */
+  write(name: string, value: HostValue, target: FetchTarget | undefined): HostValue {
+    if (target === undefined) return this.#own(value);
+    if (!Tensor.is(value)) {
+      throw new OnnxTsError('INVALID_INPUT', `the output is a ${value.kind}, which no tensor can take.`, {
+        place: { value: name },
+      });
+    }
+    copyInto(name, value, target);
+    return target as Tensor;
+  }
+
+  #own(value: HostValue | undefined): HostValue {
+    if (Tensor.is(value)) return this.#ownTensor(value);
+    if (value?.kind === 'sequence') return { ...value, items: value.items.map((item) => this.#own(item)) };
+    if (value?.kind === 'optional' && value.value) return { kind: 'optional', value: this.#own(value.value) };
+    return value!;
+  }
+
+  #ownTensor(tensor: Tensor): Tensor {
+    const memory = memoryOf(tensor.data);
+    if (!this.#shared.has(memory)) {
+      this.#shared.add(memory);
+      return tensor;
+    }
+    return new Tensor(tensor.type, tensor.data.slice() as TensorData, tensor.dims);
+  }
+}
+
+/** What two tensors share if they share memory. */
+export function memoryOf(data: TensorData): unknown {
+  return Array.isArray(data) ? data : data.buffer;
+}
+
+function copyInto(name: string, value: Tensor, target: FetchTarget): void {
+  if (target.type !== value.type || target.dims.join() !== value.dims.join()) {
+    const [got, want] = [value, target].map(({ type, dims }) => `${type}[${dims.join(', ')}]`);
+    throw new OnnxTsError('INVALID_INPUT', `the output is ${got}, but the tensor to write it into is ${want}.`, {
+      place: { value: name },
+    });
+  }
+  if (Array.isArray(value.data)) {
+    for (const [at, text] of value.data.entries()) (target.data as string[])[at] = text;
+    return;
+  }
+  // Byte by byte: a Float16Array holds what is bit patterns here.
+  const { buffer, byteOffset, byteLength } = target.data as TypedArray;
+  value.copyBytesTo(new Uint8Array(buffer, byteOffset, byteLength));
+}

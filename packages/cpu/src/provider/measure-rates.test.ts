@@ -1,0 +1,19 @@
+import { expect, it } from 'vitest';
+import { CpuProvider } from './cpu-provider.ts';
+import { cpu } from './factory.ts';
+
+it.each([1, 2])('measures the machine with %i threads and leaves nothing behind', async (threads) => {
+  const factory = cpu({ threads });
+  const [device] = await factory.discover({ kind: 'node', concurrency: 2 });
+  const provider = (await factory.open(device)) as CpuProvider;
+  try {
+    const before = provider.memory.bytesInUse;
+    const { flops, bandwidth } = await provider.measure();
+    expect(flops).toBeGreaterThan(1e8);
+    expect(bandwidth).toBeGreaterThan(1e8);
+    // What the pool keeps for its threads may stay.
+    expect(provider.memory.bytesInUse - before).toBeLessThan(1 << 16);
+  } finally {
+    await provider.dispose();
+  }
+});
