@@ -4,7 +4,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FromWorker, ToWorker } from './case-worker.ts';
-import type { CaseSource, Verdict } from './run-cases.ts';
+import { printCase } from './print-case.ts';
+import { type CaseSource, makeCase, type Verdict } from './run-cases.ts';
 import type { RuntimeId } from './runtimes.ts';
 
 /** A process that holds more is replaced after its case. */
@@ -27,7 +28,8 @@ export class CaseProcess {
     this.#child ??= this.#start();
     const child = this.#child;
     const failed = (outcome: 'error' | 'timeout', reason: string): Verdict => {
-      return { outcome, op: source.only ?? '', reason, text: '', choices: source.choices ?? [] };
+      const test = makeCase(source, this.#against);
+      return { outcome, op: test.op, reason, text: printCase(test), choices: test.choices };
     };
     return await new Promise<Verdict>((resolve) => {
       const finish = (verdict: Verdict, keep: boolean): void => {

@@ -1,7 +1,7 @@
 // Runs one test case in this process and judges it.
 
 import { basename } from 'node:path';
-import { type Explanation, type HostValue, InferenceSession, OnnxTsError, type ProviderFactory } from '@onnx-ts/core';
+import { type ChromeTraceEvent, type Explanation, type HostValue, InferenceSession, OnnxTsError, type ProviderFactory } from '@onnx-ts/core';
 import { compareValues } from '../compare/compare.ts';
 import { type DeclaredValue, declaredOutputs, freeInputs, readModelFile } from '../model/model-file.ts';
 import { generateTensor } from '../tensors/generator.ts';
@@ -96,7 +96,7 @@ function verdictOf(error: unknown): Verdict {
 function leftToOthers(
   explanation: Explanation,
   provider: string,
-  events: readonly Readonly<Record<string, unknown>>[],
+  events: readonly ChromeTraceEvent[],
 ): string | undefined {
   for (const step of explanation.steps) {
     const [node] = step.nodes;

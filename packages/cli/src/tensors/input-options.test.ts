@@ -56,7 +56,7 @@ describe('random', () => {
     const feeds = feedsFromOptions(['random'], inputs, options) as Record<string, Tensor>;
     expect(feeds.ids.dims).toEqual([2, 4]);
     expect([...(feeds.ids.data as BigInt64Array)].every((id) => id >= 0n && id <= 9n)).toBe(true);
-    expect([feeds.attention_mask.dims, new Set(feeds.attention_mask.data)]).toEqual([[2, 4], new Set([1n])]);
+    expect([feeds.attention_mask.dims, new Set(feeds.attention_mask.data as BigInt64Array)]).toEqual([[2, 4], new Set([1n])]);
     expect([...feeds.position_ids.data]).toEqual([0n, 1n, 2n, 0n, 1n, 2n]);
     expect([...(feeds.x.data as Float32Array)].every((value) => Math.abs(value) <= 1)).toBe(true);
     expect(feeds.flags.dims).toEqual([1]);

@@ -51,6 +51,7 @@ import * as microsoftInverse from './microsoft/inverse.ts';
 import * as matMulNBits from './microsoft/matmul-nbits.ts';
 import * as microsoftMoe from './microsoft/moe.ts';
 import * as multiHeadAttention from './microsoft/multi-head-attention.ts';
+import * as microsoftPackedRecurrence from './microsoft/packed-recurrence.ts';
 import * as microsoftPadding from './microsoft/padding.ts';
 import * as microsoftPositions from './microsoft/positions.ts';
 import * as microsoftQuantize from './microsoft/quantize.ts';
@@ -174,6 +175,7 @@ const families: readonly Readonly<Record<string, unknown>>[] = [
   microsoftGated,
   microsoftInverse,
   microsoftMoe,
+  microsoftPackedRecurrence,
   microsoftPadding,
   microsoftPositions,
   microsoftSparseAttention,

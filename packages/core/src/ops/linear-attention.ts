@@ -62,7 +62,7 @@ function sizesOf(ctx: EvaluateContext & LinearNode): Sizes {
 }
 
 /** The memory of one head, [key size, value size], and the steps it takes. */
-class Memory {
+export class Memory {
   readonly #cells: Float64Array;
   readonly #keySize: number;
   readonly #valueSize: number;
@@ -108,8 +108,12 @@ function evaluateLinear(ctx: EvaluateContext & LinearNode, scale: number): reado
   const { batch, time, queryHeads, keyHeads, heads, keySize, valueSize } = sizes;
   const [q, k, v] = [query, key, value].map((input) => numbersOf(ctx.tensor(input)));
   const past = ctx.optionalTensor(pastState);
-  const states = new Float64Array(batch * heads * keySize * valueSize);
-  if (past) states.set(numbersOf(past));
+  const { state_window: window } = ctx.attributes;
+  const size = batch * heads * keySize * valueSize;
+  const states = new Float64Array(size);
+  // Of a window of states, the last one is that after the last token.
+  if (past) states.set(Array.from(numbersOf(past)).slice(-size));
+  const slots = new Float64Array(window * size);
   const decays = rule.decays ? numbersOf(ctx.tensor(decay)) : [];
   const betas = rule.corrects ? numbersOf(ctx.tensor(beta)) : [];
   const [decayWidth, betaWidth] = [decays.length / (batch * time), betas.length / (batch * time)];
@@ -135,6 +139,8 @@ function evaluateLinear(ctx: EvaluateContext & LinearNode, scale: number): reado
           update[j] = rule.corrects ? rate * (v[valueAt + j] - update[j]) : v[valueAt + j];
         }
         memory.write(k, keyAt, update);
+        const slot = window - time + t;
+        if (slot >= 0) slots.set(states.subarray(from, from + keySize * valueSize), slot * size + from);
         // Several query heads may read one memory, or several memories answer one query head.
         const readers = Math.max(1, queryHeads / heads);
         for (let reader = 0; reader < readers; reader++) {
@@ -150,7 +156,9 @@ function evaluateLinear(ctx: EvaluateContext & LinearNode, scale: number): reado
   const { type } = ctx.tensor(query);
   return [
     tensorOfNumbers(type, result, [batch, time, resultHeads * valueSize]),
-    tensorOfNumbers(past?.type ?? type, states, [batch, heads, keySize, valueSize]),
+    window > 0
+      ? tensorOfNumbers(past?.type ?? type, slots, [window, batch, heads, keySize, valueSize])
+      : tensorOfNumbers(past?.type ?? type, states, [batch, heads, keySize, valueSize]),
   ];
 }
 
@@ -168,14 +176,15 @@ export const LinearAttention = defineOperator({
   infer(ctx) {
     const dtype = expectSameType(ctx, query, key, value, decay, beta);
     readRule(ctx);
-    if (ctx.attributes.state_window) ctx.fail('state_window is not supported.');
-    const { q_num_heads: queryHeads, kv_num_heads: heads } = ctx.attributes;
+    const { q_num_heads: queryHeads, kv_num_heads: heads, state_window: window } = ctx.attributes;
+    if (window < 0 || window > 8) ctx.fail(`state_window must be within [0, 8], not ${window}.`);
     const [batch, time, hidden] = expectRank(ctx, query, 3);
     const [keyBatch, keyTime] = expectRank(ctx, key, 3);
     expectEqual(ctx, batch, keyBatch, 'the batch sizes of query and key');
     expectEqual(ctx, time, keyTime, 'the lengths of query and key');
     const valueSize = expectRank(ctx, value, 3)[2].floorDiv(heads);
-    const state = [batch, Dim.constant(heads), hidden.floorDiv(queryHeads), valueSize];
+    const slot = [batch, Dim.constant(heads), hidden.floorDiv(queryHeads), valueSize];
+    const state = window > 0 ? [Dim.constant(window), ...slot] : slot;
     const stateType = ctx.hasInput(pastState) ? ctx.dtype(pastState) : dtype;
     return [tensorType(dtype, [batch, time, valueSize.mul(Math.max(queryHeads, heads))]), tensorType(stateType, state)];
   },

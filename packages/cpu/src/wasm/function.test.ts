@@ -96,7 +96,7 @@ test('br_table chooses a block by index', () => {
     });
     f.i32Const(102);
   });
-  expect([0, 1, 2, -1].map(choose)).toEqual([100, 101, 102, 102]);
+  expect([0, 1, 2, -1].map((value) => choose(value))).toEqual([100, 101, 102, 102]);
 });
 
 test('forRange counts up, runs zero times when empty, and can be left', () => {
