@@ -2,6 +2,8 @@
 //
 // Meaning, the same for every target:
 // - integers wrap at their width; division truncates; division and remainder by zero give 0;
+// - a shift by the width or more, or by a negative amount, shifts every bit out: the result is 0, or −1 for `shr` of a
+//   negative signed integer, which is arithmetic. An amount is never taken modulo the width;
 // - float16, bfloat16 and the float8 kinds are computed in float32 and rounded when stored or cast;
 // - min and max propagate NaN; comparisons with NaN are false except `ne`;
 // - `select` may evaluate both branches, so a load that could leave its tensor needs a guard.

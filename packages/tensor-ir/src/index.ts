@@ -13,7 +13,7 @@ export * from './stage.ts';
 export * from './structure.ts';
 export * from './substitute-stages.ts';
 export * from './tensor-ref.ts';
-export { allocateBuffer, type BigIntArray, type NumberArray, type TensorBuffer } from './tensor-buffer.ts';
+export { allocateBuffer, type BigIntArray, type NumberArray, SizeError, type TensorBuffer } from './tensor-buffer.ts';
 export { interpretProgram, interpretStage, type InterpretOptions } from './interpret.ts';
 export { type CanonicalKernel, canonicalKernel, kernelKey, printExpr, printKernel, printProgram, printStage } from './print.ts';
 export { verifyKernel, verifyProgram, verifyStage } from './verify.ts';

@@ -1,6 +1,7 @@
 // Loops of the reference interpreter: nested counters that keep affine functions of the axes up to date by addition.
 
 import type { Axis } from './expr.ts';
+import { SizeError } from './tensor-buffer.ts';
 
 /** constant + Σ coefficient × axis */
 export interface AffineForm {
@@ -17,6 +18,9 @@ interface Level {
 
 const int32Limit = 2 ** 31 - 1;
 
+/** Steps that a nest may have in all. */
+const mostPoints = 2 ** 40;
+
 /**
  * A nest over the axes whose size is not 1, outermost first; axes of size 1 are the constant 0. A slot is an entry of
  * `values` that always equals an affine form of the current point. `ticks[d]` changes whenever loop d (1 is outermost)
@@ -32,11 +36,16 @@ export class LoopNest {
   readonly #forms: AffineForm[] = [];
   readonly #slots = new Map<string, number>();
 
-  /** @param capacity most slots that will be asked for */
+  /**
+   * @param capacity most slots that will be asked for
+   * @throws SizeError for a nest that would not end within hours
+   */
   constructor(
     axes: readonly { readonly axis: Axis; readonly size: number; readonly reverse?: boolean }[],
     capacity: number,
   ) {
+    const points = axes.reduce((product, { size }) => product * size, 1);
+    if (points > mostPoints) throw new SizeError(`the loops have ${points} steps, which is too many`);
     this.#levels = axes
       .filter(({ size }) => size !== 1)
       .map(({ axis, size, reverse = false }) => ({ axis, size, reverse }));

@@ -30,6 +30,8 @@ export interface InterpretOptions {
   readonly signal?: AbortSignal;
   /** Called for an index outside its range, which then counts as 0. Without it a RangeError is thrown. */
   onOutOfRange?(stage: Stage, value: number, size: number): void;
+  /** Called with what a stage threw; throws what the caller is to get. */
+  onFailure?(stage: Stage, error: unknown): never;
 }
 
 /**
@@ -37,7 +39,7 @@ export interface InterpretOptions {
  * @param inputs a buffer for every input of the program
  * @param binding a value for every symbol
  * @returns a buffer for every output; it may share memory with an input or another output
- * @throws RangeError for inputs whose sizes do not fit, and for reads outside a tensor
+ * @throws RangeError for inputs whose sizes do not fit, and for reads outside a tensor; SizeError
  */
 export function interpretProgram(
   program: Program,
@@ -59,7 +61,12 @@ export function interpretProgram(
   for (const { source } of program.outputs) lastUse.set(source, Infinity);
   program.stages.forEach((stage, at) => {
     options.signal?.throwIfAborted();
-    buffers.set(stage, interpretStage(stage, buffers, binding, options));
+    try {
+      buffers.set(stage, interpretStage(stage, buffers, binding, options));
+    } catch (error) {
+      if (options.onFailure) options.onFailure(stage, error);
+      throw error;
+    }
     for (const source of sourcesOf(stage)) if (lastUse.get(source) === at) buffers.delete(source);
   });
   return new Map(

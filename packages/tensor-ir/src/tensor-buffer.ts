@@ -60,9 +60,24 @@ export function entriesOf(dtype: DType, count: number): number {
   return byteLength(dtype, count) / storage[dtype].BYTES_PER_ELEMENT;
 }
 
-/** A buffer of zeros, false or empty strings. */
+/** Thrown for tensors that no host holds and for work that no interpreter finishes, before anything is allocated. */
+export class SizeError extends RangeError {
+  override readonly name = 'SizeError';
+}
+
+/** Elements that a buffer may have: the interpreter counts them in 32 bits. */
+const mostElements = 2 ** 31 - 1;
+
+/**
+ * A buffer of zeros, false or empty strings.
+ * @throws SizeError
+ */
 export function allocateBuffer(dtype: DType, dims: readonly number[]): TensorBuffer {
-  const entries = entriesOf(dtype, countOf(dims));
+  const count = countOf(dims);
+  if (!(count >= 0 && count <= mostElements)) {
+    throw new SizeError(`a tensor of dims [${dims.join(', ')}] cannot be held on the host`);
+  }
+  const entries = entriesOf(dtype, count);
   const data = dtype === 'string' ? new Array<string>(entries).fill('') : new storage[dtype](entries);
   return { dtype, dims, data };
 }

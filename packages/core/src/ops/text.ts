@@ -13,9 +13,20 @@ function expectStrings(context: NodeContext, input: number): void {
 
 const changes: Readonly<Record<string, (text: string, locale: string | undefined) => string>> = {
   NONE: (text) => text,
-  LOWER: (text, locale) => text.toLocaleLowerCase(locale),
-  UPPER: (text, locale) => text.toLocaleUpperCase(locale),
+  LOWER: (text, locale) => (locale === undefined ? text.toLowerCase() : text.toLocaleLowerCase(locale)),
+  UPPER: (text, locale) => (locale === undefined ? text.toUpperCase() : text.toLocaleUpperCase(locale)),
 };
+
+/** POSIX's name of a locale, such as en_US.UTF-8, as JavaScript has it; undefined for the plain locales C and POSIX. */
+function localeOf(context: NodeContext, given: string | undefined): string | undefined {
+  const name = given?.replace(/[.@].*$/, '').replaceAll('_', '-');
+  if (!name || name === 'C' || name === 'POSIX') return undefined;
+  try {
+    return Intl.getCanonicalLocales(name)[0];
+  } catch {
+    return context.fail(`"${given}" is not the name of a locale.`, 'Names look like en_US or en_US.UTF-8.');
+  }
+}
 
 /** Drops stop words and changes the case of a list of words ([C] or [1, C]). Nothing left gives one empty string. */
 export const StringNormalizer = defineOperator({
@@ -40,8 +51,7 @@ export const StringNormalizer = defineOperator({
   },
   evaluate(context) {
     const { case_change_action: action, is_case_sensitive: isSensitive, locale: given, stopwords } = context.attributes;
-    // ONNX writes locales as en_US, JavaScript as en-US.
-    const locale = given?.replace(/\..*$/, '').replaceAll('_', '-') || undefined;
+    const locale = localeOf(context, given);
     const folded = (word: string): string => (isSensitive ? word : changes.LOWER(word, locale));
     const stops = new Set((stopwords ?? []).map(folded));
     const input = context.tensor(0);

@@ -2,7 +2,7 @@
 
 import { interpretProgram, type Stage, type TensorBuffer, type TensorRef } from '@onnx-ts/tensor-ir';
 import type { GraphNode } from '../graph/graph.ts';
-import { outOfRange } from '../session/host-evaluator.ts';
+import { computationError, outOfRange } from '../session/host-evaluator.ts';
 import { arrayTypeOf } from '../session/tensor.ts';
 import { HostBuffer, HostMemory } from './host-memory.ts';
 import type {
@@ -95,6 +95,9 @@ class InterpretedPartition implements Executable {
         const results = interpretProgram(program, given, dims, {
           ...(signal && { signal }),
           onOutOfRange: (stage: Stage, index: number, size: number) => outOfRange(stage.origin as GraphNode, index, size),
+          onFailure: (stage: Stage, error: unknown): never => {
+            throw computationError(stage.origin as GraphNode, error);
+          },
         });
         for (const [at, value] of outputs.entries()) {
           const result = results.get(tensors.get(value)!)!;

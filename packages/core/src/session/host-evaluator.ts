@@ -1,7 +1,7 @@
 // Runs single nodes on the host with concrete inputs: host operators as they are, tensor operators through the reference
 // interpreter. Used to fold constants, for small integer work, and for nodes whose shapes depend on values.
 
-import { Dim, interpretProgram, newTensorRef, type TensorBuffer, type TensorRef } from '@onnx-ts/tensor-ir';
+import { Dim, interpretProgram, newTensorRef, SizeError, type TensorBuffer, type TensorRef } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import { type GraphNode, newValue, type Value } from '../graph/graph.ts';
 import { isNumberTensor, tensorType } from '../graph/types.ts';
@@ -44,9 +44,7 @@ export class HostEvaluator {
       if (definition.lower) return this.#interpret(specialised, inputs);
       if (definition.expand) return this.#expand(specialised, inputs);
     } catch (error) {
-      if (OnnxTsError.is(error)) throw error;
-      const reason = error instanceof NotKnownYet ? `the ${error.message} is not known` : (error as Error).message;
-      throw nodeError(specialised, `it could not be computed: ${reason}.`, undefined, error);
+      throw computationError(specialised, error);
     }
     throw nodeError(specialised, 'this operator cannot run on the host.');
   }
@@ -98,6 +96,22 @@ export class HostEvaluator {
 function movesNumbersOnly(node: GraphNode): boolean {
   const types = [...node.inputs, ...node.outputs].flatMap((value) => (value ? [value.type] : []));
   return types.every(isNumberTensor);
+}
+
+/** What the engine says when it cannot allocate. */
+const allocationFailures = /allocation failed|Invalid (typed )?array length|Invalid string length/;
+
+/** The error for what was thrown while a node was computed. */
+export function computationError(node: GraphNode, error: unknown): OnnxTsError {
+  if (OnnxTsError.is(error)) return error;
+  const reason = error instanceof NotKnownYet ? `the ${error.message} is not known` : (error as Error).message;
+  const tooLarge = error instanceof SizeError || (error instanceof RangeError && allocationFailures.test(error.message));
+  if (!tooLarge) return nodeError(node, `it could not be computed: ${reason}.`, undefined, error);
+  return new OnnxTsError('OUT_OF_MEMORY', `its result is too large: ${reason}.`, {
+    place: placeOf(node),
+    hint: 'Check the shapes and counts that are fed to the model.',
+    cause: error,
+  });
 }
 
 export function outOfRange(node: GraphNode, value: number, size: number): never {

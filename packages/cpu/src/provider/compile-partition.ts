@@ -1,6 +1,6 @@
 // Partition → fused kernels → one WebAssembly module → an executable whose weights are in place.
 
-import { type CompileContext, type GraphNode, OnnxTsError, type Partition } from '@onnx-ts/core/provider';
+import { type CompileContext, type GraphNode, OnnxTsError, type Partition, type Tensor } from '@onnx-ts/core/provider';
 import {
   assignLayouts,
   canonicalKernel,
@@ -20,8 +20,11 @@ import { ModuleBuilder } from '../wasm/module.ts';
 import type { BlockTarget } from '../templates/block-loop.ts';
 import { prepareChannelWindow } from '../templates/channel-window.ts';
 import { compileChannelWindow } from '../templates/emit-channel-window.ts';
+import { compilePackedProduct } from '../templates/emit-packed-product.ts';
 import { compileProduct } from '../templates/emit-product.ts';
+import { preparePackedProduct } from '../templates/packed-product.ts';
 import { prepareProduct } from '../templates/product.ts';
+import type { KnownValues, ValueRange } from '../templates/value-range.ts';
 import type { CpuProvider } from './cpu-provider.ts';
 import { CpuExecutable, type LaunchableKernel } from './executable.ts';
 
@@ -31,7 +34,11 @@ export async function compilePartition(
   context: CompileContext,
 ): Promise<CpuExecutable> {
   const lowered = partition.lower();
-  const { fused, templates } = prepareTemplates(assignLayouts(fuseProgram(lowered.program)));
+  const { fused, templates } = prepareTemplates(
+    assignLayouts(fuseProgram(lowered.program)),
+    knownValues(lowered.constants),
+    provider.relaxedSimd,
+  );
   const module = new ModuleBuilder();
   importLinearMemory(module, provider.shared);
   const target = {
@@ -78,24 +85,73 @@ export async function compilePartition(
 type Template = { readonly name: string; readonly compile: (target: BlockTarget) => CompiledKernel };
 
 /** Gives kernels to the templates that can take them, with what those need in front. */
-function prepareTemplates(fused: FusedProgram): { fused: FusedProgram; templates: ReadonlyMap<Kernel, Template> } {
+function prepareTemplates(
+  fused: FusedProgram,
+  known: KnownValues,
+  relaxedSimd: boolean,
+): { fused: FusedProgram; templates: ReadonlyMap<Kernel, Template> } {
   const templates = new Map<Kernel, Template>();
   const kernels: Kernel[] = [];
   const locals = [...fused.locals];
   for (const kernel of fused.kernels) {
-    const product = prepareProduct(kernel);
-    const window = product ? undefined : prepareChannelWindow(kernel);
-    const prepared = product ?? window;
-    const main = product?.product.kernel ?? window?.window.kernel ?? kernel;
-    kernels.push(...(prepared?.before ?? []), main);
-    locals.push(...(prepared?.locals ?? []));
-    if (product) {
-      templates.set(main, { name: 'product', compile: (target) => compileProduct(product.product, target) });
-    } else if (window) {
-      templates.set(main, { name: 'window', compile: (target) => compileChannelWindow(window.window, target) });
-    }
+    const found = findTemplate(kernel, known, relaxedSimd);
+    kernels.push(...(found?.before ?? []), found?.kernel ?? kernel);
+    locals.push(...(found?.locals ?? []));
+    if (found) templates.set(found.kernel, found);
   }
   return { fused: { ...fused, kernels, locals }, templates };
+}
+
+interface PreparedTemplate extends Template {
+  readonly kernel: Kernel;
+  readonly before: readonly Kernel[];
+  readonly locals: readonly TensorRef[];
+}
+
+function findTemplate(kernel: Kernel, known: KnownValues, relaxedSimd: boolean): PreparedTemplate | undefined {
+  const packed = preparePackedProduct(kernel, relaxedSimd && allowsBytes(kernel));
+  if (packed) {
+    const { product } = packed;
+    return { ...packed, name: 'packed product', kernel: product.kernel, compile: (target) => compilePackedProduct(product, target) };
+  }
+  const whole = prepareProduct(kernel, known);
+  if (whole) {
+    const { product } = whole;
+    return { ...whole, name: 'product', kernel: product.kernel, compile: (target) => compileProduct(product, target) };
+  }
+  const channels = prepareChannelWindow(kernel);
+  if (!channels) return undefined;
+  const { window } = channels;
+  return { ...channels, name: 'window', kernel: window.kernel, compile: (target) => compileChannelWindow(window, target) };
+}
+
+/** `accuracy_level` 4 of MatMulNBits: the other operand may be rounded to int8. */
+function allowsBytes({ stages: [head] }: Kernel): boolean {
+  const node = head.origin as GraphNode | undefined;
+  const level = node?.attributes?.get('accuracy_level');
+  return level?.type === 'int' && Number(level.value) === 4;
+}
+
+/** Weights that are small enough to look at: zero points, mostly. */
+const mostKnown = 1 << 16;
+
+function knownValues(constants: ReadonlyMap<TensorRef, Tensor>): KnownValues {
+  const seen = new Map<TensorRef, ValueRange | undefined>();
+  return (tensor) => {
+    if (!seen.has(tensor)) seen.set(tensor, extremes(constants.get(tensor)));
+    return seen.get(tensor);
+  };
+}
+
+function extremes(tensor: Tensor | undefined): ValueRange | undefined {
+  if (!tensor || (tensor.type !== 'int8' && tensor.type !== 'uint8') || tensor.size === 0 || tensor.size > mostKnown) return undefined;
+  const data = tensor.data as Int8Array | Uint8Array;
+  let [min, max] = [data[0], data[0]];
+  for (const value of data) {
+    if (value < min) min = value;
+    if (value > max) max = value;
+  }
+  return { min, max };
 }
 
 function compileOne(kernel: Kernel, template: Template | undefined, target: BlockTarget): CompiledKernel {

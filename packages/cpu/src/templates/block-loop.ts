@@ -1,7 +1,7 @@
 // The function around a block template's innermost part: tiles, this thread's scratch memory, and the calls of the two
 // generated parts (see block-phases.ts).
 
-import { Dim, type LoopPhase, productOf, type TensorRef } from '@onnx-ts/tensor-ir';
+import { bitsOf, Dim, type LoopPhase, productOf, type TensorRef } from '@onnx-ts/tensor-ir';
 import type { IndexAnalysis } from '@onnx-ts/tensor-ir';
 import { ArgumentWords } from '../kernel/argument-words.ts';
 import { type CompiledKernel, type CompileTarget, errorReporter } from '../kernel/compile-kernel.ts';
@@ -11,7 +11,7 @@ import { kernelParams } from '../runtime/driver.ts';
 import { FunctionBuilder, type Local } from '../wasm/function.ts';
 import type { FunctionRef } from '../wasm/types.ts';
 import { type BlockShape, blockRows, fillOffset } from './block-phases.ts';
-import { blockColumns, mostRows } from './micro-kernel.ts';
+import { blockColumns } from './micro-kernel.ts';
 
 export interface BlockTarget extends CompileTarget {
   readonly relaxedSimd: boolean;
@@ -20,7 +20,7 @@ export interface BlockTarget extends CompileTarget {
 /** What the innermost part finds when it is called for a few rows of a block. */
 export interface BlockTurn<Name extends string> {
   readonly f: FunctionBuilder;
-  /** Rows of this turn, 1 to `mostRows`. */
+  /** Rows of this turn, 1 to the template's `turnRows`. */
   readonly rows: Local;
   /** Address of the turn's first row in the block. */
   readonly out: Local;
@@ -45,6 +45,8 @@ export interface BlockTemplate<Name extends string> {
   readonly epiloguePhase: LoopPhase;
   readonly table: TensorRef;
   readonly block: TensorRef;
+  /** The most rows of a turn: a divisor of `blockRows`. */
+  readonly turnRows: number;
   /** The tensor that the table's offsets refer to. */
   readonly operand: TensorRef;
   /** What is read where a tap's guard is false. */
@@ -154,7 +156,7 @@ class BlockFunction<Name extends string> {
         this.#loadWord(args, fillAt);
         this.#loadWord(args, operandAt);
         f.op('i32.sub');
-        f.i32Const(2);
+        f.i32Const(Math.log2(bitsOf(operand.dtype) / 8));
         f.op('i32.shr_s');
       });
     }
@@ -169,7 +171,8 @@ class BlockFunction<Name extends string> {
     at: Readonly<Record<'own' | 'parts' | 'blockAddress' | 'tableAddress' | 'operandAddress', Local>>,
   ): void {
     const f = this.#f;
-    const { args } = { args: f.params[0] };
+    const { turnRows } = this.#template;
+    const [args] = f.params;
     // Tiles count row blocks fastest, then column blocks, then batch entries.
     const above = this.#local('above', this.#op('i32.div_u', tile, sizes.rowBlocks));
     const firstRow = this.#local('first row', this.#op('i32.rem_u', tile, sizes.rowBlocks));
@@ -187,7 +190,7 @@ class BlockFunction<Name extends string> {
     const row = this.#local('row', () => f.get(firstRow));
     const out = this.#local('out', () => f.get(at.blockAddress));
     const rows = f.local('i32', 'rows');
-    const most = this.#local('most', () => f.i32Const(mostRows));
+    const most = this.#local('most', () => f.i32Const(turnRows));
     f.loop((again) => {
       this.#set(rows, this.#op('i32.sub', lastRow, row));
       this.#minimum(rows, most);
@@ -209,9 +212,9 @@ class BlockFunction<Name extends string> {
           address: (tensor) => this.#loadWord(args, this.#words.tensor(tensor)),
         }),
       );
-      this.#set(tableRow, this.#op('i32.add', tableRow, mostRows));
-      this.#set(out, this.#op('i32.add', out, mostRows * blockColumns * 4));
-      this.#set(row, this.#op('i32.add', row, mostRows));
+      this.#set(tableRow, this.#op('i32.add', tableRow, turnRows));
+      this.#set(out, this.#op('i32.add', out, turnRows * blockColumns * 4));
+      this.#set(row, this.#op('i32.add', row, turnRows));
       this.#op('i32.lt_u', row, lastRow)();
       f.brIf(again);
     });

@@ -9,6 +9,7 @@ import {
   type Axis,
   cast,
   Dim,
+  type DType,
   dimension,
   div,
   elementAtOffset,
@@ -33,7 +34,7 @@ import {
   toIndex,
 } from '@onnx-ts/tensor-ir';
 import { flatten, offsetIn } from '../schedule/flatten.ts';
-import { blockColumns, mostRows } from './micro-kernel.ts';
+import { blockColumns } from './micro-kernel.ts';
 
 type Load = Extract<Expr, { kind: 'load' }>;
 
@@ -53,13 +54,13 @@ export interface BlockShape {
   readonly column: Axis;
 }
 
-export function newBlock(): TensorRef {
-  return newTensorRef('block', 'float32', [Dim.constant(blockRows * blockColumns)]);
+export function newBlock(sums: DType): TensorRef {
+  return newTensorRef('block', sums, [Dim.constant(blockRows * blockColumns)]);
 }
 
-/** Entry [tap][row mod 6] for each tap and row of a micro-kernel's turn, then `extra` more. */
-export function newTable(taps: Dim, extra: number): TensorRef {
-  return newTensorRef('table', 'int32', [taps.mul(mostRows).add(extra)]);
+/** Entry [tap][row mod turnRows] for each tap and row of a turn, then `extra` more. */
+export function newTable(taps: Dim, turnRows: number, extra: number): TensorRef {
+  return newTensorRef('table', 'int32', [taps.mul(turnRows).add(extra)]);
 }
 
 /** Positions along the row axes for a flat row number. */
@@ -86,11 +87,12 @@ export function tablePhase(
     readonly taps: readonly Axis[];
     readonly fixed: readonly Axis[];
     readonly table: TensorRef;
+    readonly turnRows: number;
     /** More to write for the batch entry. */
     readonly more?: readonly Statement[];
   },
 ): LoopPhase {
-  const { load, taps, fixed, table, more = [] } = parts;
+  const { load, taps, fixed, table, turnRows, more = [] } = parts;
   const row = newAxis('row', productOf(shape.rows.map((axis) => axis.size)));
   const atStart = new Map(fixed.map((axis) => [axis, dimension(0)]));
   const index = load.index.map((e) => substituteAxes(e, atStart));
@@ -101,7 +103,7 @@ export function tablePhase(
   }
   let tap: Expr = dimension(0);
   for (const axis of taps) tap = add(mul(tap, dimension(axis.size)), toIndex(axis));
-  const entry = add(mul(tap, mostRows), mod(toIndex(row), mostRows));
+  const entry = add(mul(tap, turnRows), mod(toIndex(row), turnRows));
   const store: Statement = { kind: 'store', tensor: table, offset: entry, value: cast('int32', offset) };
   const loops: LoopHeader[] = taps.map((axis) => ({ axis, mode: 'serial' }));
   return {

@@ -7,7 +7,7 @@ import type { FunctionRef } from '../wasm/types.ts';
 import { type BlockTarget, type BlockTurn, compileBlocks } from './block-loop.ts';
 import { epiloguePhase, newBlock, newTable, tablePhase } from './block-phases.ts';
 import type { ChannelWindow } from './channel-window.ts';
-import { blockColumns, mostRows } from './micro-kernel.ts';
+import { blockColumns, turnRows } from './micro-kernel.ts';
 
 /** Nanoseconds for one tap of one channel. */
 const pointNanoseconds = 0.12;
@@ -19,17 +19,18 @@ export function compileChannelWindow(window: ChannelWindow, target: BlockTarget)
   const { taps, image, weight, fill, column } = window;
   const analysis = new IndexAnalysis();
   const tapCount = productOf(taps.map((axis) => axis.size));
-  const block = newBlock();
-  const table = newTable(tapCount, 0);
+  const block = newBlock('float32');
+  const table = newTable(tapCount, turnRows.float32, 0);
   const micro = target.module.define(emitPixel(window.op, weight !== undefined, target.relaxedSimd));
   return compileBlocks(
     {
       shape: window,
       analysis,
-      tablePhase: tablePhase(window, analysis, { load: image, taps, fixed: [column], table }),
+      tablePhase: tablePhase(window, analysis, { load: image, taps, fixed: [column], table, turnRows: turnRows.float32 }),
       epiloguePhase: epiloguePhase(window, analysis, block),
       table,
       block,
+      turnRows: turnRows.float32,
       operand: image.source as TensorRef,
       fill,
       tensors: weight ? [weight] : [],
@@ -96,7 +97,7 @@ function emitTurn(turn: BlockTurn<'taps' | 'channelBytes'>, weight: TensorRef | 
 
 /**
  * Function (source, table, taps, weights, stride, out, vectors): one pixel of the result, `vectors` times four channels.
- * Tap t reads source + 4 · table[t · mostRows] and weights + t · stride. Up to three channels past the last are read and
+ * Tap t reads source + 4 · table[t · turnRows] and weights + t · stride. Up to three channels past the last are read and
  * written, which the block has room for.
  */
 function emitPixel(op: ChannelWindow['op'], isWeighted: boolean, relaxed: boolean): FunctionBuilder {
@@ -139,7 +140,7 @@ function emitPixel(op: ChannelWindow['op'], isWeighted: boolean, relaxed: boolea
             f.op('i32.add');
             f.set(at);
             for (const [lane, sum] of sums.entries()) combine(f, op, isWeighted, relaxed, at, weight, lane, sum);
-            advance(entry, mostRows * 4);
+            advance(entry, turnRows.float32 * 4);
             if (isWeighted) advance(weight, stride);
             advance(left, -1);
             f.get(left);

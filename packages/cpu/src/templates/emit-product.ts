@@ -5,72 +5,82 @@ import type { CompiledKernel } from '../kernel/compile-kernel.ts';
 import type { FunctionRef } from '../wasm/types.ts';
 import { type BlockTarget, type BlockTurn, compileBlocks } from './block-loop.ts';
 import { epiloguePhase, newBlock, newTable, tablePhase } from './block-phases.ts';
-import { emitMicroKernel, mostRows, panelWidth } from './micro-kernel.ts';
+import { emitMicroKernel, type MicroKernelOptions, panelBytes, panelWidth, turnRows } from './micro-kernel.ts';
 import type { Product } from './product.ts';
 
-/** Nanoseconds for one multiplication and addition, at the rate that the micro-kernel reaches. */
+/** Nanoseconds for a word of A and one of B, at the rate that the micro-kernel reaches. */
 const pointNanoseconds = 0.04;
 
 export function compileProduct(product: Product, target: BlockTarget): CompiledKernel {
-  const { taps, run, a, packed, packedBatch, zeros } = product;
+  const { arithmetic, taps, run, a, packed, packedBatch, zeros } = product;
   const analysis = new IndexAnalysis();
   const tapCount = productOf(taps.map((axis) => axis.size));
-  const runLength = productOf(run.map((axis) => axis.size));
-  const block = newBlock();
-  const table = newTable(tapCount, 1);
+  // In words of 32 bits: A's runs are padded to whole ones.
+  const group = arithmetic === 'float32' ? 1 : 2;
+  const runLength = productOf(run.map(({ size }, at) => (at === run.length - 1 ? size.ceilDiv(group) : size)));
+  const rows = turnRows[arithmetic];
+  const block = newBlock(product.head.dtype);
+  const table = newTable(tapCount, rows, 1);
   // The table's last entry is the offset of the batch entry's first panel.
   const strides = stridesOf(packed);
   let panels: Expr = dimension(0);
   for (const [at, axis] of packedBatch.entries()) panels = add(panels, mul(toIndex(axis), dimension(strides[at])));
-  const last: Statement = { kind: 'store', tensor: table, offset: dimension(tapCount.mul(mostRows)), value: cast('int32', panels) };
+  const last: Statement = { kind: 'store', tensor: table, offset: dimension(tapCount.mul(rows)), value: cast('int32', panels) };
   const micro = microKernels(product, target);
   return compileBlocks(
     {
       shape: product,
       analysis,
-      tablePhase: tablePhase(product, analysis, { load: a, taps, fixed: run, table, more: [last] }),
+      tablePhase: tablePhase(product, analysis, { load: a, taps, fixed: run, table, turnRows: rows, more: [last] }),
       epiloguePhase: epiloguePhase(product, analysis, block),
       table,
       block,
+      turnRows: rows,
       operand: a.source as TensorRef,
       fill: zeros,
       tensors: [packed],
-      sizes: { taps: tapCount, run: runLength, panelBytes: tapCount.mul(runLength).mul(panelWidth * 4) },
+      sizes: { taps: tapCount, run: runLength, panelBytes: tapCount.mul(runLength).mul(panelBytes(panelType(product))) },
       pointsPerElement: tapCount.mul(runLength),
       pointNanoseconds,
-      emitTurn: (turn) => emitTurn(turn, packed, micro),
+      emitTurn: (turn) => emitTurn(turn, product, micro),
     },
     target,
   );
 }
 
+function panelType({ packed }: Product): MicroKernelOptions['panel'] {
+  return packed.dtype as MicroKernelOptions['panel'];
+}
+
 /** One micro-kernel for each number of rows that can occur. */
 function microKernels(product: Product, { module, relaxedSimd }: BlockTarget): ReadonlyMap<number, FunctionRef> {
   const count = productOf(product.rows.map((axis) => axis.size)).constant;
+  const most = turnRows[product.arithmetic];
   const needed = new Set<number>();
-  if (count === undefined) for (let rows = 1; rows <= mostRows; rows++) needed.add(rows);
+  if (count === undefined) for (let rows = 1; rows <= most; rows++) needed.add(rows);
   else {
-    if (count >= mostRows) needed.add(mostRows);
-    if (count % mostRows > 0) needed.add(count % mostRows);
+    if (count >= most) needed.add(most);
+    if (count % most > 0) needed.add(count % most);
   }
   const micro = new Map<number, FunctionRef>();
-  for (const rows of needed) micro.set(rows, module.define(emitMicroKernel(rows, { relaxed: relaxedSimd })));
+  const options = { arithmetic: product.arithmetic, panel: panelType(product), relaxed: relaxedSimd };
+  for (const rows of needed) micro.set(rows, module.define(emitMicroKernel(rows, options)));
   return micro;
 }
 
 /** Calls the micro-kernel for each panel of the block. */
-function emitTurn(turn: BlockTurn<'taps' | 'run' | 'panelBytes'>, packed: TensorRef, micro: ReadonlyMap<number, FunctionRef>): void {
+function emitTurn(turn: BlockTurn<'taps' | 'run' | 'panelBytes'>, product: Product, micro: ReadonlyMap<number, FunctionRef>): void {
   const { f, rows, out, table, operand, firstColumn, columns, sizes } = turn;
   const [panel, target, left] = f.locals(3, 'i32');
-  // packed + 4 · (offset of the batch entry) + panel · panelBytes
-  turn.address(packed);
+  // packed + bytes up to the batch entry + panel · panelBytes
+  turn.address(product.packed);
   f.get(table);
   f.get(sizes.taps);
-  f.i32Const(mostRows * 4);
+  f.i32Const(turnRows[product.arithmetic] * 4);
   f.op('i32.mul');
   f.op('i32.add');
   f.load('i32.load');
-  f.i32Const(2);
+  f.i32Const({ float32: 2, int16: 1, int8: 0 }[panelType(product)]);
   f.op('i32.shl');
   f.op('i32.add');
   f.get(firstColumn);

@@ -2,32 +2,52 @@
 //
 // The rows of A are found through a table of addresses, so that one loop serves matrices (one run of K elements a row) and
 // convolutions (one run of channels for each kernel tap, addresses of the image's pixels). B is packed into panels of
-// `panelWidth` columns, in the order in which the loop reads them.
+// `panelWidth` columns, in the order in which the loop reads them. The loop steps through words of 32 bits: one float32, or
+// two int16 that are multiplied and added by one instruction.
 
 import type { FunctionBuilder, Local } from '../wasm/function.ts';
 import { FunctionBuilder as Builder } from '../wasm/function.ts';
 
-/** Columns of a panel: two vectors of float32. */
+/** Columns of a panel: two vectors of sums. */
 export const panelWidth = 8;
 
-/** Rows that the largest micro-kernel holds; also the addresses per tap in the table. 6 × 2 accumulators fill 16 registers. */
-export const mostRows = 6;
+/** What is multiplied: float32 into float32 sums, or int16 into int32 sums. */
+export type Arithmetic = 'float32' | 'int16';
 
-/** Elements of k per turn of the unrolled loop. */
+/**
+ * Rows that the largest micro-kernel holds; also the addresses per tap in the table. 6 × 2 accumulators with both vectors of
+ * B and one of A fill the registers; products of integers need one more to be added from.
+ */
+export const turnRows: Readonly<Record<Arithmetic, number>> = { float32: 6, int16: 4 };
+
+/** Words of k per turn of the unrolled loop. */
 const unroll = 4;
 
 /** Bytes between rows of the block that micro-kernels write to. */
 export const blockColumns = 64;
 
+export interface MicroKernelOptions {
+  readonly arithmetic: Arithmetic;
+  /** Elements of the panel; int8 ones are widened when they are loaded. */
+  readonly panel: 'float32' | 'int16' | 'int8';
+  readonly relaxed: boolean;
+}
+
+/** Bytes of a panel for one word of k. */
+export function panelBytes(panel: MicroKernelOptions['panel']): number {
+  return panelWidth * (panel === 'int8' ? 2 : 4);
+}
+
 /**
  * Function (base, table, taps, run, panel, out) for `rows` rows:
- * out[r][0…7] = Σ over taps t and k < run of A[table[t · mostRows + r] + k] · panel[t · run + k][0…7].
- * `base` is the address of A, entries of the table are offsets in elements, rows of `out` are `blockColumns` apart. All
- * elements are float32. `taps` ≥ 1, `run` ≥ 1.
+ * out[r][0…7] = Σ over taps t and words k < run of A[table[t · turnRows + r] + k] · panel[t · run + k][0…7].
+ * `base` is the address of A, entries of the table are offsets in elements of A, rows of `out` are `blockColumns` sums
+ * apart. `taps` ≥ 1, `run` ≥ 1.
  */
-export function emitMicroKernel(rows: number, options: { readonly relaxed: boolean }): FunctionBuilder {
+export function emitMicroKernel(rows: number, options: MicroKernelOptions): FunctionBuilder {
+  const { arithmetic, panel: panelType } = options;
   const params = { base: 'i32', table: 'i32', taps: 'i32', run: 'i32', panel: 'i32', out: 'i32' } as const;
-  const f = new Builder(`product_${rows}x${panelWidth}`, params);
+  const f = new Builder(`product_${panelType}_${rows}x${panelWidth}`, params);
   const [base, table, taps, run, panel, out] = f.params;
   const pointers = f.locals(rows, 'i32', 'row');
   // One row alone would wait for its own additions: it sums even and odd k apart.
@@ -35,27 +55,27 @@ export function emitMicroKernel(rows: number, options: { readonly relaxed: boole
   const accumulators = Array.from({ length: sets }, () => f.locals(rows * 2, 'v128', 'sum'));
   const columns = f.locals(2, 'v128', 'b');
   const left = f.local('i32', 'left');
+  const wordBytes = panelBytes(panelType);
   const step = (at: number): void => {
     for (const [half, column] of columns.entries()) {
       f.get(panel);
-      f.load('v128.load', at * panelWidth * 4 + half * 16, 4);
+      if (panelType === 'int8') f.load('v128.load8x8_s', at * wordBytes + half * 8, 1);
+      else f.load('v128.load', at * wordBytes + half * 16, 4);
       f.set(column);
     }
     const sums = accumulators[at % sets];
+    const a = f.local('v128', 'a');
     for (let r = 0; r < rows; r++) {
-      if (rows === 1) for (const half of [0, 1]) multiplyAdd(f, () => splat(f, pointers[0], at), columns[half], sums[half], options.relaxed);
-      else {
-        const a = f.local('v128');
-        splat(f, pointers[r], at);
-        f.set(a);
-        for (const half of [0, 1]) multiplyAdd(f, () => f.get(a), columns[half], sums[r * 2 + half], options.relaxed);
-        f.release(a);
-      }
+      f.get(pointers[r]);
+      f.load('v128.load32_splat', at * 4, 4);
+      f.set(a);
+      for (const half of [0, 1]) multiplyAdd(f, a, columns[half], sums[r * 2 + half], options);
     }
+    f.release(a);
   };
   const advance = (count: number): void => {
     for (const pointer of pointers) add(f, pointer, count * 4);
-    add(f, panel, count * panelWidth * 4);
+    add(f, panel, count * wordBytes);
     add(f, left, -count);
   };
   f.loop((nextTap) => {
@@ -63,12 +83,12 @@ export function emitMicroKernel(rows: number, options: { readonly relaxed: boole
       f.get(base);
       f.get(table);
       f.load('i32.load', r * 4);
-      f.i32Const(2);
+      f.i32Const(arithmetic === 'float32' ? 2 : 1);
       f.op('i32.shl');
       f.op('i32.add');
       f.set(pointer);
     }
-    add(f, table, mostRows * 4);
+    add(f, table, turnRows[arithmetic] * 4);
     f.get(run);
     f.set(left);
     f.block((exit) => {
@@ -101,7 +121,7 @@ export function emitMicroKernel(rows: number, options: { readonly relaxed: boole
       f.get(out);
       for (const [set, sums] of accumulators.entries()) {
         f.get(sums[r * 2 + half]);
-        if (set > 0) f.op('f32x4.add');
+        if (set > 0) f.op(arithmetic === 'float32' ? 'f32x4.add' : 'i32x4.add');
       }
       f.store('v128.store', (r * blockColumns + half * 4) * 4, 4);
     }
@@ -109,21 +129,18 @@ export function emitMicroKernel(rows: number, options: { readonly relaxed: boole
   return f;
 }
 
-function splat(f: FunctionBuilder, pointer: Local, at: number): void {
-  f.get(pointer);
-  f.load('v128.load32_splat', at * 4, 4);
-}
-
-/** sum += a · b, in one rounding where relaxed SIMD offers it. */
-function multiplyAdd(f: FunctionBuilder, a: () => void, b: Local, sum: Local, relaxed: boolean): void {
-  if (relaxed) {
-    a();
-    f.get(b);
+/** sum += a · b; floats in one rounding where relaxed SIMD offers it. */
+function multiplyAdd(f: FunctionBuilder, a: Local, b: Local, sum: Local, options: MicroKernelOptions): void {
+  f.get(a);
+  f.get(b);
+  if (options.arithmetic === 'int16') {
+    f.op('i32x4.dot_i16x8_s');
+    f.get(sum);
+    f.op('i32x4.add');
+  } else if (options.relaxed) {
     f.get(sum);
     f.op('f32x4.relaxed_madd');
   } else {
-    a();
-    f.get(b);
     f.op('f32x4.mul');
     f.get(sum);
     f.op('f32x4.add');

@@ -1,49 +1,44 @@
-// Recognises sums of products (matrix products and convolutions) in float32 and prepares their operands.
+// Recognises sums of products (matrix products and convolutions) and prepares their operands: float32, and integers whose
+// factors fit 16 bits, which are multiplied two at a time into int32 sums.
 //
 // The result's axes are sorted by the operands that they move through: `rows` only through A, one `column` only through B,
-// `batch` through both or neither. B is packed into panels (at load, when it is a weight); A is read where it is, as long
-// as some reduction axis is contiguous in it, and copied otherwise. Both copies are ordinary kernels in front.
+// `batch` through both or neither. B is packed into panels (at load, when it is a weight). A is read where it is, as long
+// as some reduction axis is contiguous in it, and copied otherwise; integers are always copied, as 16-bit numbers with
+// their zero point subtracted, so that no sum has to be corrected for it. Copies are ordinary kernels in front.
 
 import {
-  add,
-  childrenOf,
-  type Axis,
   axesIn,
+  type Axis,
+  cast,
+  constant,
   Dim,
-  dimension,
   div,
   elementAt,
   type Expr,
-  guardLoads,
   IndexAnalysis,
   type Kernel,
-  lt,
-  type MapStage,
+  type Load,
+  loadsOf,
   mod,
   mul,
   newAxis,
-  newTensorRef,
   productOf,
   productOfLoads,
   type ReduceStage,
   rewrite,
-  select,
-  constant,
-  substituteAxes,
-  symbolsOfStage,
   type TensorRef,
   toIndex,
 } from '@onnx-ts/tensor-ir';
-import type { BlockShape } from './block-phases.ts';
-import { fastestAxis } from './block-phases.ts';
-import { panelWidth } from './micro-kernel.ts';
-
-type Load = Extract<Expr, { kind: 'load' }>;
+import { type BlockShape, fastestAxis } from './block-phases.ts';
+import { type Arithmetic, panelWidth } from './micro-kernel.ts';
+import { mapKernel, packKernel, zeroBeyond, zerosKernel } from './operand-kernels.ts';
+import { holds, type KnownValues, valueRange } from './value-range.ts';
 
 /** What the template needs to know about a kernel it takes. All axes are the reduce stage's. */
 export interface Product extends BlockShape {
   /** The kernel with prepared operands: its head is Σ a · packed. */
   readonly kernel: Kernel;
+  readonly arithmetic: Arithmetic;
   /** Reduction axes that select a run of A; the runs themselves. */
   readonly taps: readonly Axis[];
   readonly run: readonly Axis[];
@@ -69,18 +64,21 @@ const shortestRun = 8;
 /** Products with fewer rows than this gain nothing from packing a B that is no weight. */
 const fewRows = 4;
 
-export function prepareProduct(kernel: Kernel): PreparedProduct | undefined {
+const nothingKnown: KnownValues = () => undefined;
+
+export function prepareProduct(kernel: Kernel, known: KnownValues = nothingKnown): PreparedProduct | undefined {
   const [head, epilogue] = kernel.stages;
   if (kernel.class !== 'contraction' || kernel.stages.length > 2 || kernel.outputs.length !== 1) return undefined;
-  if (head.kind !== 'reduce' || head.dtype !== 'float32' || head.body.type !== 'float32') return undefined;
-  if (!productOfLoads(head) || head.body.kind !== 'binary') return undefined;
+  if (head.kind !== 'reduce' || head.op !== 'sum' || head.body.kind !== 'binary' || head.body.op !== 'mul') return undefined;
+  const arithmetic = arithmeticOf(head, known);
+  if (!arithmetic) return undefined;
   if (epilogue !== undefined && epilogue.kind !== 'map') return undefined;
   const output = kernel.outputs[0].tensor;
   if (kernel.outputs[0].stage !== (epilogue ?? head)) return undefined;
   const column = fastestAxis(head, epilogue, output);
   if (!column) return undefined;
-  const inLeft = axesOfFactor(head.body.a);
-  const inRight = axesOfFactor(head.body.b);
+  const inLeft = axesIn([head.body.a]);
+  const inRight = axesIn([head.body.b]);
   if (inLeft.has(column) === inRight.has(column)) return undefined;
   const [a, b] = inRight.has(column) ? [head.body.a, head.body.b] : [head.body.b, head.body.a];
   const [inA, inB] = inRight.has(column) ? [inLeft, inRight] : [inRight, inLeft];
@@ -88,26 +86,47 @@ export function prepareProduct(kernel: Kernel): PreparedProduct | undefined {
   const rows = others.filter((axis) => inA.has(axis) && !inB.has(axis) && !axis.size.is(1));
   const batch = others.filter((axis) => !rows.includes(axis));
   const rowCount = productOf(rows.map((axis) => axis.size)).constant;
-  const weight = loadIn(b)?.source;
-  const isWeight = weight?.kind === 'tensor' && weight.isConstant;
+  const isWeight = loadsOf(b).every(({ source }) => source.kind === 'tensor' && source.isConstant);
   if (!isWeight && rowCount !== undefined && rowCount < fewRows) return undefined;
   if ((column.size.constant ?? panelWidth) < 2) return undefined;
-  const parts = { kernel, head, epilogue, output, batch, rows, column };
-  return assemble(parts, readableRuns(a, head), a, b, inA, inB);
+  const parts = { kernel, arithmetic, head, epilogue, output, batch, rows, column };
+  const left = arithmetic === 'float32' ? floatRows(parts, a, inA) : integerRows(parts, a, inA);
+  return left && assemble(parts, left, b, inB, known);
 }
 
-function loadIn(factor: Expr): Load | undefined {
-  if (factor.kind === 'cast') return loadIn(factor.x);
-  return factor.kind === 'load' ? factor : undefined;
+type Parts = Pick<Product, 'kernel' | 'arithmetic' | 'head' | 'epilogue' | 'output' | 'batch' | 'rows' | 'column'>;
+
+/** How the factors can be multiplied without changing the result; undefined when the template cannot. */
+function arithmeticOf(head: ReduceStage, known: KnownValues): Arithmetic | undefined {
+  if (head.dtype !== head.body.type || head.body.kind !== 'binary') return undefined;
+  if (head.dtype === 'float32') return productOfLoads(head) ? 'float32' : undefined;
+  if (head.dtype !== 'int32' || head.over.length === 0) return undefined;
+  const factors = [head.body.a, head.body.b];
+  const fits = factors.every((factor) => {
+    if (loadsOf(factor).some((load) => load.source.kind !== 'tensor')) return false;
+    const range = valueRange(factor, known);
+    return range !== undefined && holds('int16', range);
+  });
+  return fits ? 'int16' : undefined;
 }
 
-function axesOfFactor(factor: Expr): Set<Axis> {
-  return axesIn([factor]);
+/** A as the micro-kernel reads it. */
+interface Rows {
+  readonly a: Load;
+  readonly run: readonly Axis[];
+  readonly before: readonly Kernel[];
+}
+
+function floatRows({ kernel, head, batch, rows }: Parts, a: Expr, inA: ReadonlySet<Axis>): Rows {
+  const run = a.kind === 'load' && a.source.kind === 'tensor' && a.source.dtype === 'float32' ? readableRuns(a, head) : undefined;
+  if (run) return { a: a as Load, run, before: [] };
+  const axes = [...batch.filter((axis) => inA.has(axis)), ...rows, ...head.over];
+  const copy = mapKernel(kernel, `${head.name}.rows`, axes, a);
+  return { a: elementAt(copy.outputs[0].tensor, axes) as Load, run: head.over, before: [copy] };
 }
 
 /** Reduction axes along which A is one contiguous run where it lies; undefined when it has to be copied. */
-function readableRuns(a: Expr, head: ReduceStage): readonly Axis[] | undefined {
-  if (a.kind !== 'load' || a.source.kind !== 'tensor' || a.source.dtype !== 'float32') return undefined;
+function readableRuns(a: Load, head: ReduceStage): readonly Axis[] | undefined {
   if (a.guard && !(a.fill?.kind === 'const' && a.fill.value === 0)) return undefined;
   const analysis = new IndexAnalysis();
   const { terms } = analysis.offsetOf(a.source, a.index);
@@ -127,59 +146,125 @@ function readableRuns(a: Expr, head: ReduceStage): readonly Axis[] | undefined {
       break;
     }
   }
-  const total = productOf(head.over.map((axis) => axis.size)).constant;
-  const runLength = length.constant;
-  if (run.length === 0 && total !== 1) return undefined;
-  if (runLength !== undefined && runLength < shortestRun && total !== runLength) return undefined;
-  return run;
+  return isWorthwhile(run, head) ? run : undefined;
 }
 
-type Parts = Pick<Product, 'kernel' | 'head' | 'epilogue' | 'output' | 'batch' | 'rows' | 'column'>;
+function isWorthwhile(run: readonly Axis[], head: ReduceStage): boolean {
+  const total = productOf(head.over.map((axis) => axis.size)).constant;
+  const length = productOf(run.map((axis) => axis.size)).constant;
+  if (run.length === 0) return total === 1;
+  return length === undefined || length >= shortestRun || length === total;
+}
 
-function assemble(
-  parts: Parts,
-  run: readonly Axis[] | undefined,
-  a: Expr,
-  b: Expr,
-  inA: ReadonlySet<Axis>,
-  inB: ReadonlySet<Axis>,
-): PreparedProduct | undefined {
-  const { kernel, head, batch, rows, column } = parts;
-  const before: Kernel[] = [];
-  const locals: TensorRef[] = [];
-  const add = (made: Kernel): TensorRef => {
-    before.push(made);
-    locals.push(made.outputs[0].tensor);
-    return made.outputs[0].tensor;
-  };
-  const over = head.over;
-  let left = a as Load;
-  let runs = run;
-  if (!runs) {
-    const axes = [...batch.filter((axis) => inA.has(axis)), ...rows, ...over];
-    left = elementAt(add(copyKernel(kernel, `${head.name}.rows`, axes, a)), axes) as Load;
-    runs = over;
-  }
-  const taps = over.filter((axis) => !runs.includes(axis));
+/**
+ * A as int16, runs padded with zeros to an even length. When windows slide over it, the copy is one of the image, channels
+ * last; otherwise one of each row.
+ */
+function integerRows(parts: Parts, a: Expr, inA: ReadonlySet<Axis>): Rows | undefined {
+  const { kernel, head, batch, rows } = parts;
+  const image = imageCopy(parts, a);
+  if (image) return image;
+  const axes = [...batch.filter((axis) => inA.has(axis)), ...rows, ...head.over];
+  const last = head.over[head.over.length - 1];
+  const padded = paddedAxis(last);
+  const atPadded = toIndex(padded);
+  let body = cast('int16', rewrite(a, (e) => (e.kind === 'axis' && e.axis === last ? atPadded : undefined)));
+  if (padded.size !== last.size) body = zeroBeyond(body, atPadded, last.size);
+  const copy = mapKernel(kernel, `${head.name}.rows`, [...axes.slice(0, -1), padded], body);
+  return { a: elementAt(copy.outputs[0].tensor, axes) as Load, run: head.over, before: [copy] };
+}
+
+function paddedAxis(axis: Axis): Axis {
+  return newAxis(axis.name, axis.size.isMultipleOf(2) ? axis.size : axis.size.ceilDiv(2).mul(2));
+}
+
+/** The tensor that A loads, with what A computes from each element, in an order that makes runs of its own axes. */
+function imageCopy({ kernel, head }: Parts, a: Expr): Rows | undefined {
+  const loads = loadsOf(a).filter((load) => axesIn(load.index).size > 0);
+  if (loads.length !== 1) return undefined;
+  const [load] = loads;
+  if (load.source.kind !== 'tensor' || (load.guard && !isZeroOutside(a, load))) return undefined;
+  const { source } = load;
+  // Whatever else depends on the position would have to be in the copy too.
+  const inLoad = axesIn(load.guard ? [...load.index, load.guard] : load.index);
+  const marker = constant(load.type, 0);
+  if (axesIn([rewrite(a, (e) => (e === load ? marker : undefined))]).size > 0) return undefined;
+  const over = new Set(head.over);
+  if (head.over.some((axis) => !axis.size.is(1) && !inLoad.has(axis))) return undefined;
+  const runDims = load.index.flatMap((e, at) => {
+    if (e.kind !== 'axis' || !over.has(e.axis) || !e.axis.size.equals(source.shape[at])) return [];
+    const isAlone = load.index.every((other, elsewhere) => elsewhere === at || !axesIn([other]).has(e.axis));
+    const isGuarded = load.guard !== undefined && axesIn([load.guard]).has(e.axis);
+    return isAlone && !isGuarded ? [at] : [];
+  });
+  const run = runDims.map((at) => (load.index[at] as Extract<Expr, { kind: 'axis' }>).axis);
+  if (run.length === 0 || !isWorthwhile(run, head)) return undefined;
+  const last = runDims[runDims.length - 1];
+  const axes = source.shape.map((size, at) => newAxis(`d${at}`, size));
+  axes[last] = paddedAxis(axes[last]);
+  const element = elementAt(source, axes);
+  let body = cast('int16', rewrite(a, (e) => (e === load ? element : undefined)));
+  if (!axes[last].size.equals(source.shape[last])) body = zeroBeyond(body, toIndex(axes[last]), source.shape[last]);
+  const order = [...axes.keys()].filter((at) => !runDims.includes(at)).concat(runDims);
+  const isOrdered = order.every((axis, at) => axis === at);
+  const copy = mapKernel(kernel, `${head.name}.image`, axes, body, isOrdered ? {} : { order });
+  const { tensor } = copy.outputs[0];
+  const left = elementAt(tensor, load.index, load.guard && { when: load.guard, otherwise: 0 }) as Load;
+  const { terms } = new IndexAnalysis().offsetOf(tensor, left.index);
+  return terms.every((term) => term.atom.kind === 'axis') ? { a: left, run, before: [copy] } : undefined;
+}
+
+/** Whether A is 0 where its load is outside the image: the fill is the zero point that is subtracted, or there is none. */
+function isZeroOutside(a: Expr, load: Load): boolean {
+  const strip = (e: Expr): Expr => (e.kind === 'cast' ? strip(e.x) : e);
+  const fill = strip(load.fill!);
+  if (a.kind !== 'binary') return strip(a) === load && fill.kind === 'const' && Number(fill.value) === 0;
+  if (a.op !== 'sub' || strip(a.a) !== load) return false;
+  const zero = strip(a.b);
+  if (fill.kind === 'const' && zero.kind === 'const') return Number(fill.value) === Number(zero.value);
+  const { numbers } = new IndexAnalysis();
+  return numbers.of(fill) === numbers.of(zero);
+}
+
+function assemble(parts: Parts, left: Rows, b: Expr, inB: ReadonlySet<Axis>, known: KnownValues): PreparedProduct {
+  const { kernel, arithmetic, head, batch, column } = parts;
+  const before = [...left.before];
+  const { a, run } = left;
+  const taps = head.over.filter((axis) => !run.includes(axis));
   const packedBatch = batch.filter((axis) => inB.has(axis) && !axis.size.is(1));
-  const packed = add(packKernel(kernel, `${head.name}.panels`, packedBatch, column, [...taps, ...runs], b));
+  const group = arithmetic === 'float32' ? 1 : 2;
+  const panels = packKernel(kernel, `${head.name}.panels`, packedBatch, column, [...taps, ...run], b, {
+    dtype: arithmetic === 'float32' ? 'float32' : narrowType(b, known),
+    width: panelWidth,
+    group,
+  });
+  before.push(panels);
+  const packed = panels.outputs[0].tensor;
+  let zeros: TensorRef | undefined;
+  if (a.guard) {
+    const made = zerosKernel(kernel, run, a.type as 'float32' | 'int16');
+    before.push(made);
+    zeros = made.outputs[0].tensor;
+  }
   const columnIndex = toIndex(column);
+  const inner = run.map(toIndex);
+  const last = inner[inner.length - 1];
   const right = elementAt(packed, [
     ...packedBatch,
     div(columnIndex, panelWidth),
     ...taps,
-    ...runs,
+    ...(group === 1 ? inner : [...inner.slice(0, -1), div(last, group)]),
     mod(columnIndex, panelWidth),
+    ...(group === 1 ? [] : [mod(last, group)]),
   ]);
-  const zeros = left.guard ? add(zerosKernel(kernel, runs)) : undefined;
-  const newHead: ReduceStage = { ...head, body: mul(left, right) };
+  const type = head.dtype;
+  const newHead: ReduceStage = { ...head, body: mul(cast(type, a), cast(type, right)) };
   const epilogue = parts.epilogue && { ...parts.epilogue, body: replaceHead(parts.epilogue.body, head, newHead) };
-  const params = new Set(kernel.params);
-  for (const factor of [a, b]) {
-    const source = loadIn(factor)!.source as TensorRef;
-    if (!stillRead(epilogue, source)) params.delete(source);
+  const params = new Set<TensorRef>();
+  for (const load of [a, right, ...(epilogue ? loadsOf(epilogue.body) : [])]) {
+    if ((load as Load).source.kind === 'tensor') params.add((load as Load).source as TensorRef);
   }
-  for (const tensor of [left.source as TensorRef, packed, ...(zeros ? [zeros] : [])]) params.add(tensor);
+  if (zeros) params.add(zeros);
   const stages = epilogue ? [newHead, epilogue] : [newHead];
   const main: Kernel = {
     ...kernel,
@@ -187,76 +272,16 @@ function assemble(
     stages,
     outputs: [{ stage: stages[stages.length - 1], tensor: parts.output }],
   };
-  const product: Product = { ...parts, kernel: main, head: newHead, epilogue, taps, run: runs, a: left, packed, packedBatch, zeros };
-  return { product, before, locals };
+  const product: Product = { ...parts, kernel: main, head: newHead, epilogue, taps, run, a, packed, packedBatch, zeros };
+  return { product, before, locals: before.map((made) => made.outputs[0].tensor) };
 }
 
-function stillRead(epilogue: MapStage | undefined, tensor: TensorRef): boolean {
-  if (!epilogue) return false;
-  const visit = (e: Expr): boolean => (e.kind === 'load' && e.source === tensor) || childrenOf(e).some(visit);
-  return visit(epilogue.body);
+/** Bytes where they hold the values: panels are read more often than they are widened. */
+function narrowType(factor: Expr, known: KnownValues): 'int8' | 'int16' {
+  const range = valueRange(factor, known);
+  return range && holds('int8', range) ? 'int8' : 'int16';
 }
 
 function replaceHead(root: Expr, from: ReduceStage, to: ReduceStage): Expr {
-  return rewriteLoads(root, (load) => (load.source === from ? { ...load, source: to } : undefined));
-}
-
-function rewriteLoads(root: Expr, replace: (load: Load) => Expr | undefined): Expr {
-  return rewrite(root, (e) => (e.kind === 'load' ? replace(e) : undefined));
-}
-
-function mapKernel(kernel: Kernel, name: string, axes: readonly Axis[], body: Expr, params: readonly TensorRef[]): Kernel {
-  const fresh = axes.map((axis) => newAxis(axis.name, axis.size));
-  const values = new Map(axes.map((axis, at) => [axis, toIndex(fresh[at])]));
-  const shape = axes.map((axis) => axis.size);
-  const stage: MapStage = {
-    kind: 'map',
-    id: -1,
-    name,
-    dtype: 'float32',
-    shape,
-    axes: fresh,
-    body: substituteAxes(body, values),
-    ...(kernel.stages[0].origin !== undefined && { origin: kernel.stages[0].origin }),
-  };
-  const isConstant = params.every((param) => param.isConstant) && symbolsOfStage(stage).size === 0;
-  const tensor = newTensorRef(name, 'float32', shape, { isConstant });
-  return {
-    name,
-    class: 'pointwise',
-    params,
-    stages: [stage],
-    outputs: [{ stage, tensor }],
-    origins: kernel.origins.slice(0, 1),
-    rowRank: 0,
-  };
-}
-
-function copyKernel(kernel: Kernel, name: string, axes: readonly Axis[], factor: Expr): Kernel {
-  return mapKernel(kernel, name, axes, factor, [loadIn(factor)!.source as TensorRef]);
-}
-
-/** panels[batch…, p, k…, j] = B at column 8p + j, zero beyond the last column. */
-function packKernel(
-  kernel: Kernel,
-  name: string,
-  batch: readonly Axis[],
-  column: Axis,
-  over: readonly Axis[],
-  factor: Expr,
-): Kernel {
-  const panel = newAxis('p', column.size.ceilDiv(panelWidth));
-  const lane = newAxis('c', panelWidth);
-  const at = add(mul(toIndex(panel), panelWidth), toIndex(lane));
-  let body = substituteAxes(factor, new Map([[column, at]]));
-  if (!column.size.isMultipleOf(panelWidth)) {
-    const isInside = lt(at, dimension(column.size));
-    body = select(isInside, guardLoads(body, isInside), constant('float32', 0));
-  }
-  return mapKernel(kernel, name, [...batch, panel, ...over, lane], body, [loadIn(factor)!.source as TensorRef]);
-}
-
-function zerosKernel(kernel: Kernel, run: readonly Axis[]): Kernel {
-  const axis = newAxis('z', productOf(run.map(({ size }) => size)));
-  return mapKernel(kernel, `${kernel.stages[0].name}.zeros`, [axis], constant('float32', 0), []);
+  return rewrite(root, (e) => (e.kind === 'load' && e.source === from ? { ...e, source: to } : undefined));
 }

@@ -122,9 +122,9 @@ describe(`templates against the reference (seed ${seed})`, () => {
 });
 
 it('the micro-kernel of one row', () => {
-  expect(disassemble(emitMicroKernel(1, { relaxed: true }))).toMatchSnapshot();
+  expect(disassemble(emitMicroKernel(1, { arithmetic: 'float32', panel: 'float32', relaxed: true }))).toMatchSnapshot();
 });
 
 it('the micro-kernel of six rows without relaxed SIMD', () => {
-  expect(disassemble(emitMicroKernel(6, { relaxed: false }))).toMatchSnapshot();
+  expect(disassemble(emitMicroKernel(6, { arithmetic: 'float32', panel: 'float32', relaxed: false }))).toMatchSnapshot();
 });

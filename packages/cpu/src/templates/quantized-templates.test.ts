@@ -1,0 +1,224 @@
+import { createSession, reference, Tensor } from '@onnx-ts/core';
+import { AttributeType, encodeModel, type MessageInput, type NodeProto } from '@onnx-ts/onnx-proto';
+import { describe, expect, it } from 'vitest';
+import { cpu } from '../index.ts';
+import { disassemble } from '../wasm/disassemble.ts';
+import { emitDotKernel } from './dot-kernel.ts';
+import { emitMicroKernel } from './micro-kernel.ts';
+
+const seed = Number(process.env.ONNX_TS_SEED ?? Math.floor(Math.random() * 2 ** 31));
+
+/** Park–Miller: small and good enough to vary sizes. */
+function randomFrom(start: number): (below: number) => number {
+  let state = (start % 2147483646) + 1;
+  return (below) => {
+    state = (state * 48271) % 2147483647;
+    return state % below;
+  };
+}
+
+type Random = (below: number) => number;
+type Type = 'float32' | 'int8' | 'uint8' | 'int32' | 'float16';
+
+const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
+
+/** Extremes are more frequent than chance would have them. */
+function bytes(random: Random, type: 'int8' | 'uint8', dims: readonly number[]): Tensor {
+  const low = type === 'int8' ? -128 : 0;
+  const data = Array.from({ length: product(dims) }, () => low + (random(4) === 0 ? random(2) * 255 : random(256)));
+  return new Tensor(type, data, dims);
+}
+
+function floats(random: Random, dims: readonly number[], scale = 1): Tensor {
+  const data = Float32Array.from({ length: product(dims) }, () => ((random(20001) - 10000) / 10000) * scale);
+  return new Tensor('float32', data, dims);
+}
+
+const codes: Readonly<Record<Type, number>> = { float32: 1, uint8: 2, int8: 3, int32: 6, float16: 10 };
+
+interface Case {
+  readonly nodes: readonly MessageInput<NodeProto>[];
+  readonly feeds: Readonly<Record<string, Tensor>>;
+  readonly weights: Readonly<Record<string, Tensor>>;
+  readonly output: Type;
+}
+
+function encode({ nodes, feeds, weights, output }: Case): Uint8Array {
+  return encodeModel({
+    irVersion: 10,
+    opsetImport: [{ version: 21 }, { domain: 'com.microsoft', version: 1 }],
+    graph: {
+      name: 'case',
+      input: Object.entries(feeds).map(([name, { type, dims }]) => ({
+        name,
+        type: {
+          tensorType: {
+            elemType: codes[type as Type],
+            shape: { dim: dims.map((size, axis) => (axis === 0 ? { dimParam: `${name}0` } : { dimValue: size })) },
+          },
+        },
+      })),
+      initializer: Object.entries(weights).map(([name, { type, dims, data }]) => {
+        const array = data as Uint8Array;
+        const rawData = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+        return { name, dataType: codes[type as Type], dims, rawData };
+      }),
+      node: nodes,
+      output: [{ name: 'y', type: { tensorType: { elemType: codes[output] } } }],
+    },
+  });
+}
+
+/** @param tolerance largest difference relative to the largest value; 0 for equal bits */
+async function expectAgreement(made: Case, options: { threads: number; tolerance?: number; templates?: number }): Promise<number> {
+  const { threads, tolerance = 0, templates } = options;
+  const model = encode(made);
+  await using slow = await createSession(model, { providers: [reference()] });
+  await using fast = await createSession(model, { providers: [cpu({ threads })] });
+  const want = (await slow.run(made.feeds)).y;
+  const got = (await fast.run(made.feeds)).y;
+  expect(got.dims).toEqual(want.dims);
+  const [a, b] = [got.data, want.data] as [Float32Array, Float32Array];
+  const scale = b.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  for (let at = 0; at < b.length; at++) {
+    if (Math.abs(a[at] - b[at]) > tolerance * scale) throw new Error(`at ${at} of [${got.dims}]: ${a[at]} instead of ${b[at]}`);
+  }
+  const kinds = fast.explain().steps.flatMap((step) => ('kernels' in step ? step.kernels : [])) as readonly { kind: string }[];
+  const taken = kinds.filter(({ kind }) => kind.endsWith('product')).length;
+  if (templates !== undefined) expect(taken, `kernels ${kinds.map(({ kind }) => kind)}`).toBe(templates);
+  return taken;
+}
+
+const int = (name: string, value: number) => ({ name, type: AttributeType.INT, i: BigInt(value) });
+const ints = (name: string, values: readonly number[]) => ({ name, type: AttributeType.INTS, ints: values.map(BigInt) });
+
+describe(`quantised templates against the reference (seed ${seed})`, () => {
+  it('MatMulInteger: all types and zero points, bit by bit', async () => {
+    const random = randomFrom(seed);
+    const pick = (): 'int8' | 'uint8' => (random(2) === 0 ? 'int8' : 'uint8');
+    for (let round = 0; round < 32; round++) {
+      const [m, k, n] = [1 + random(70), 1 + random(70), 2 + random(150)];
+      const batch = random(3) === 0 ? [1 + random(3)] : [];
+      const [ta, tb] = [pick(), pick()];
+      const isWeight = random(3) > 0 || m < 4;
+      const a = bytes(random, ta, [...batch, m, k]);
+      const b = bytes(random, tb, [...(isWeight ? [] : batch), k, n]);
+      const za = random(2) === 0 ? { za: bytes(random, ta, []) } : undefined;
+      const zb = random(2) === 0 ? { zb: random(2) === 0 ? bytes(random, tb, []) : bytes(random, tb, [n]) } : undefined;
+      const input = ['a', 'b', za ? 'za' : '', zb ? 'zb' : ''];
+      await expectAgreement(
+        {
+          nodes: [{ opType: 'MatMulInteger', input, output: ['y'] }],
+          feeds: isWeight ? { a, ...za } : { a, b, ...za },
+          weights: isWeight ? { b, ...zb } : { ...zb },
+          output: 'int32',
+        },
+        { threads: 1 + (round % 2), templates: 1 },
+      );
+    }
+  });
+
+  it('DynamicQuantizeLinear, MatMulInteger, scales and bias', async () => {
+    const random = randomFrom(seed + 1);
+    for (let round = 0; round < 12; round++) {
+      const [m, k, n] = [1 + random(40), 1 + random(70), 2 + random(90)];
+      const x = floats(random, [m, k], 3);
+      await expectAgreement(
+        {
+          nodes: [
+            { opType: 'DynamicQuantizeLinear', input: ['x'], output: ['q', 's', 'z'] },
+            { opType: 'MatMulInteger', input: ['q', 'b', 'z', 'zb'], output: ['i'] },
+            { opType: 'Cast', input: ['i'], output: ['f'], attribute: [int('to', 1)] },
+            { opType: 'Mul', input: ['s', 'sb'], output: ['both'] },
+            { opType: 'Mul', input: ['f', 'both'], output: ['r'] },
+            { opType: 'Add', input: ['r', 'bias'], output: ['y'] },
+          ],
+          feeds: { x },
+          weights: { b: bytes(random, 'int8', [k, n]), zb: new Tensor('int8', [0], []), sb: floats(random, [n]), bias: floats(random, [n]) },
+          output: 'float32',
+        },
+        { threads: 1 + (round % 2), tolerance: 1e-6, templates: 1 },
+      );
+    }
+  });
+
+  it('ConvInteger: windows, pads and strides, bit by bit', async () => {
+    const random = randomFrom(seed + 2);
+    let taken = 0;
+    for (let round = 0; round < 24; round++) {
+      const [channels, outputs] = [1 + random(20), 2 + random(40)];
+      const size = [4 + random(9), 4 + random(9)];
+      const kernel = [1 + random(3), 1 + random(3)];
+      const pads = [random(kernel[0]), random(kernel[1]), random(kernel[0]), random(kernel[1])];
+      const type = random(2) === 0 ? 'int8' : 'uint8';
+      const zw = random(2) === 0 ? { zw: bytes(random, 'int8', [outputs]) } : undefined;
+      taken += await expectAgreement(
+        {
+          nodes: [
+            {
+              opType: 'ConvInteger',
+              input: ['x', 'w', 'zx', ...(zw ? ['zw'] : [])],
+              output: ['y'],
+              attribute: [ints('kernel_shape', kernel), ints('pads', pads), ints('strides', [1 + random(2), 1 + random(2)]), ints('dilations', [1, 1 + random(2)])],
+            },
+          ].map((node) => (size.some((s, d) => s + pads[d] + pads[d + 2] < 2 * kernel[d]) ? { ...node, attribute: node.attribute.slice(0, 3) } : node)),
+          feeds: { x: bytes(random, type, [2, channels, ...size]), zx: bytes(random, type, []) },
+          weights: { w: bytes(random, 'int8', [outputs, channels, ...kernel]), ...zw },
+          output: 'int32',
+        },
+        { threads: 1 + (round % 2) },
+      );
+    }
+    // Results of a few rows or columns are not worth a template.
+    expect(taken).toBeGreaterThan(12);
+  });
+
+  for (const level of [0, 4]) {
+    it(`MatMulNBits of 4 bits at accuracy level ${level}`, async () => {
+      const random = randomFrom(seed + 3 + level);
+      for (let round = 0; round < 24; round++) {
+        const block = [32, 64, 128, 256][random(4)];
+        const blocks = 1 + random(4);
+        const k = block * blocks - (random(2) === 0 ? random(block) : 0);
+        const [m, n] = [random(2) === 0 ? 1 : 1 + random(70), 2 + random(150)];
+        const input = ['a', 'b', 's'];
+        const weights: Record<string, Tensor> = { b: bytes(random, 'uint8', [n, blocks, block / 2]), s: floats(random, random(2) === 0 ? [n, blocks] : [n * blocks]) };
+        const zeros = random(3);
+        if (zeros === 1) weights.z = bytes(random, 'uint8', [n * Math.ceil(blocks / 2)]);
+        if (zeros === 2) weights.z = floats(random, [n, blocks], 8);
+        if (zeros > 0) input.push('z');
+        const batch = random(3) === 0 ? [1 + random(2)] : [];
+        await expectAgreement(
+          {
+            nodes: [
+              {
+                opType: 'MatMulNBits',
+                domain: 'com.microsoft',
+                input,
+                output: ['y'],
+                attribute: [int('K', k), int('N', n), int('bits', 4), int('block_size', block), int('accuracy_level', level)],
+              },
+            ],
+            feeds: { a: floats(random, [...batch, m, k]) },
+            weights,
+            output: 'float32',
+          },
+          // A rounded to 8 bits: half a step of each element, which mostly cancels.
+          { threads: 1 + (round % 2), tolerance: level === 4 ? 2e-2 : 2e-5, templates: 1 },
+        );
+      }
+    });
+  }
+});
+
+it('the micro-kernel of one row of int16', () => {
+  expect(disassemble(emitMicroKernel(1, { arithmetic: 'int16', panel: 'int8', relaxed: false }))).toMatchSnapshot();
+});
+
+it('the dot kernel of one row of bytes', () => {
+  expect(disassemble(emitDotKernel({ rows: 1, blockBytes: 16, factors: 'int8', zero: 8, relaxed: true }))).toMatchSnapshot();
+});
+
+it('the dot kernel of one row of floats', () => {
+  expect(disassemble(emitDotKernel({ rows: 1, blockBytes: 16, factors: 'float32', zero: undefined, relaxed: false }))).toMatchSnapshot();
+});
