@@ -6,4 +6,6 @@ export * from '@onnx-ts/tensor-ir';
 export type { Value } from './graph/graph.ts';
 export { type TensorType, tensorType, type ValueType } from './graph/types.ts';
 export * from './ops/define.ts';
+export type { DecodedImage, ImageDecoder } from './ops/image/image.ts';
+export { type ImageFormat, imageDecoder } from './ops/image/image-decoder.ts';
 export { Tensor } from './session/tensor.ts';

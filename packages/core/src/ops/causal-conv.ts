@@ -165,7 +165,7 @@ export const CausalConvWithState = defineOperator({
 /** The value at a place that lies inside the given sizes, else 0. */
 function insideOf(place: readonly Expr[], sizes: readonly Dim[], read: (place: readonly Expr[]) => Expr): Expr {
   if (place.length === 0) return read(place);
-  const isInside = place.map((at, axis) => [ge(at, 0), lt(at, dimension(sizes[axis]))]).flat();
+  const isInside = place.flatMap((at, axis) => [ge(at, 0), lt(at, dimension(sizes[axis]))]);
   const safe = place.map((at, axis) => {
     const inside = select(ge(at, 0), at, 0);
     return select(lt(inside, dimension(sizes[axis])), inside, dimension(0));

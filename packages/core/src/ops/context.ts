@@ -30,11 +30,25 @@ function plainAttribute(attribute: AttributeValue): unknown {
   return attribute.value;
 }
 
+/** Attributes that were read before: host operators ask in every run, and trees have thousands of entries. */
+const readBefore = new WeakMap<
+  GraphNode['attributes'],
+  { readonly specs: AttributeSpecs; readonly result: Readonly<Record<string, unknown>> }
+>();
+
 /**
  * Attributes by the definition's spec, defaults filled in.
  * @throws OnnxTsError when one is missing or has another type
  */
-export function readAttributes(node: GraphNode, specs: AttributeSpecs): Record<string, unknown> {
+export function readAttributes(node: GraphNode, specs: AttributeSpecs): Readonly<Record<string, unknown>> {
+  const before = readBefore.get(node.attributes);
+  if (before?.specs === specs) return before.result;
+  const result = convertAttributes(node, specs);
+  readBefore.set(node.attributes, { specs, result });
+  return result;
+}
+
+function convertAttributes(node: GraphNode, specs: AttributeSpecs): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   for (const [name, spec] of Object.entries(specs)) {
     const attribute = node.attributes.get(name);

@@ -114,8 +114,7 @@ const nameOf = (version: Version): string => `${keyOf(version)}-${version.since}
 const definitionOf = ({ domain, op, since }: Version) => registry.find(domain, op, since);
 
 /** Attribute types by the names that graphs have for them. */
-const attributeType = (name: string): string =>
-  ({ sparse_tensor: 'sparse-tensor', type_proto: 'type' })[name] ?? name;
+const attributeType = (name: string): string => ({ sparse_tensor: 'sparse-tensor', type_proto: 'type' })[name] ?? name;
 
 describe('every operator', () => {
   it('has a definition that holds for each of its versions, or a reason why not', () => {

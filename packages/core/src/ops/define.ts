@@ -256,6 +256,8 @@ export interface OperatorDefinition<S = AttributeSpecs> {
   readonly control?: 'if' | 'loop' | 'scan' | 'sequence-map';
   /** Has no meaning here: only providers with a kernel of their own can run it. */
   readonly providerOnly?: true;
+  /** Takes the place of a definition of the same operator and version, which is otherwise refused as a duplicate. */
+  readonly overrides?: boolean;
   /** May give different results for equal inputs, so it is never folded or merged. */
   readonly nondeterministic?: boolean;
   /**

@@ -21,8 +21,10 @@ import {
   type TensorRef,
   toIndex,
 } from '@onnx-ts/tensor-ir';
+import { OnnxTsError } from '../errors.ts';
 import type { GraphNode, Value } from '../graph/graph.ts';
-import { BaseContext, NotKnownYet, nodeError } from './context.ts';
+import { compatibleTypes, tensorType, typeText } from '../graph/types.ts';
+import { BaseContext, NotKnownYet, nodeError, placeOf } from './context.ts';
 import type { LowerContext, OperatorDefinition } from './define.ts';
 
 const literalTypes = new Set<DType>([
@@ -74,9 +76,18 @@ export class ProgramLowering {
       if (!value) continue;
       const source = outputs[at];
       if (!source) throw nodeError(node, `output ${at} is used, but this operator does not compute it here.`);
+      checkOutput(node, value, source);
       this.sources.set(value, source);
     }
   }
+}
+
+/** A lowering and the types must tell the same. @throws OnnxTsError INTERNAL */
+function checkOutput(node: GraphNode, value: Value, source: Source): void {
+  const own = tensorType(source.dtype, source.shape);
+  if (!value.type || compatibleTypes(own, value.type)) return;
+  const what = `its lowering gives ${typeText(own)}, its types ${typeText(value.type)}.`;
+  throw new OnnxTsError('INTERNAL', what, { place: placeOf(node) });
 }
 
 class Lowering extends BaseContext implements LowerContext<never> {

@@ -12,10 +12,11 @@ export class OperatorRegistry {
     for (const definition of definitions) this.add(definition);
   }
 
-  /** @throws TypeError when the same operator and version is there already */
+  /** @throws TypeError when the same operator and version is there already, unless the definition says that it overrides */
   add(definition: OperatorDefinition): void {
     const key = `${definition.domain}:${definition.name}`;
-    const versions = this.#versions.get(key) ?? [];
+    const all = this.#versions.get(key) ?? [];
+    const versions = definition.overrides ? all.filter((other) => other.since !== definition.since) : all;
     if (versions.some((other) => other.since === definition.since)) {
       throw new TypeError(`${key} version ${definition.since} is defined twice`);
     }

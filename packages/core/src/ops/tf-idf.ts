@@ -106,11 +106,15 @@ export const TfIdfVectorizer = defineOperator({
     const rows = input.dims.length === 2 ? input.dims[0] : 1;
     const length = tokens.length / Math.max(rows, 1);
     const result = new Float32Array(rows * width);
+    // Weights belong to the n-grams of the pool, in its order, not to columns.
+    const weights = new Float64Array(width).fill(1);
+    if (attributes.weights?.length) {
+      for (const [gram, column] of attributes.ngram_indexes.entries()) weights[column] = attributes.weights[gram];
+    }
     for (let row = 0; row < rows; row++) {
       const words = tokens.slice(row * length, (row + 1) * length);
       countGrams(words, root, attributes, attributes.max_skip_count).forEach((count, column) => {
-        const weight = attributes.weights?.length ? attributes.weights[column] : 1;
-        result[row * width + column] = weightings[attributes.mode](count, weight);
+        result[row * width + column] = weightings[attributes.mode](count, weights[column]);
       });
     }
     return new Tensor('float32', result, input.dims.length === 2 ? [rows, width] : [width]);

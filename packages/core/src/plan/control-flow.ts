@@ -2,6 +2,7 @@
 // in view.
 
 import type { Dim } from '@onnx-ts/tensor-ir';
+import { OnnxTsError } from '../errors.ts';
 import type { Graph, GraphNode, Value } from '../graph/graph.ts';
 import { operandsOf } from '../graph/traverse.ts';
 import { nodeError } from '../ops/context.ts';
@@ -34,7 +35,13 @@ export class ControlStep implements Step {
     try {
       for (const name of names) {
         const body = bodyOf(node, name);
-        if (!body.failure) plans.set(body, await GraphPlan.compile(body, environment, context));
+        if (body.failure) continue;
+        try {
+          plans.set(body, await GraphPlan.compile(body, environment, context));
+        } catch (error) {
+          if (names.length < 2 || !OnnxTsError.is(error) || error.code !== 'INVALID_MODEL') throw error;
+          body.failure = error;
+        }
       }
     } catch (error) {
       for (const plan of plans.values()) plan.dispose();

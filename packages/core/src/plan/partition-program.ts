@@ -17,9 +17,19 @@ import { nodeError, placeOf } from '../ops/context.ts';
 import { ProgramLowering } from '../ops/lowering.ts';
 import type { LoweredPartition, Partition } from '../provider/contract.ts';
 import type { Tensor } from '../session/tensor.ts';
+import { checkReads, type ReadCheck, unprovenReads } from './check-reads.ts';
+
+export interface BuiltPartition extends Partition {
+  /** Of a program that was lowered: the reads that only the sizes of a run can show to be right. */
+  readonly reads: readonly ReadCheck[];
+}
 
 /** @param isNeeded values that somebody outside reads */
-export function buildPartition(name: string, nodes: readonly GraphNode[], isNeeded: (value: Value) => boolean): Partition {
+export function buildPartition(
+  name: string,
+  nodes: readonly GraphNode[],
+  isNeeded: (value: Value) => boolean,
+): BuiltPartition {
   const made = new Set<Value>();
   const inputs = new Set<Value>();
   const outputs: Value[] = [];
@@ -31,7 +41,14 @@ export function buildPartition(name: string, nodes: readonly GraphNode[], isNeed
       if (isNeeded(value)) outputs.push(value);
     }
   }
-  return { name, nodes, inputs: [...inputs], outputs, lower: () => lowerNodes(nodes, outputs) };
+  const reads: ReadCheck[] = [];
+  const lower = (): LoweredPartition => {
+    const lowered = lowerNodes(nodes, outputs);
+    reads.splice(0, Infinity, ...unprovenReads(lowered.program));
+    checkReads(reads);
+    return lowered;
+  };
+  return { name, nodes, inputs: [...inputs], outputs, lower, reads };
 }
 
 /** @throws OnnxTsError naming the node whose lowering fails */

@@ -15,15 +15,15 @@ import type {
   CompileContext,
   Executable,
   ExecutionProvider,
-  Partition,
   RunContext,
 } from '../provider/contract.ts';
 import type { HostEvaluator } from '../session/host-evaluator.ts';
 import { tensorOfContents, typeOfHostValue } from '../session/host-value.ts';
 import { elementCount, Tensor } from '../session/tensor.ts';
+import { checkReads, type ReadCheck } from './check-reads.ts';
 import { checkSizes } from './check-sizes.ts';
 import { LruCache } from './lru.ts';
-import { buildPartition, partitionSymbols } from './partition-program.ts';
+import { type BuiltPartition, buildPartition, partitionSymbols } from './partition-program.ts';
 import { bindShape, concreteDims, RuntimeValue } from './runtime-value.ts';
 
 /** What a plan knows while it runs. */
@@ -85,10 +85,12 @@ export class PartitionStep implements Step {
   readonly #inputs: readonly Value[];
   readonly #outputs: readonly Value[];
   readonly #symbols: readonly string[];
+  readonly #reads: readonly ReadCheck[];
   readonly #bindings = new LruCache<BoundExecutable>(keptBindings, (bound) => bound.dispose());
 
-  private constructor(partition: Partition, provider: ExecutionProvider, executable: Executable) {
+  private constructor(partition: BuiltPartition, provider: ExecutionProvider, executable: Executable) {
     this.nodes = partition.nodes;
+    this.#reads = partition.reads;
     this.operands = executable.inputs ?? partition.inputs;
     this.provider = provider;
     this.executable = executable;
@@ -97,7 +99,11 @@ export class PartitionStep implements Step {
     this.#symbols = partitionSymbols(partition.nodes);
   }
 
-  static async compile(partition: Partition, provider: ExecutionProvider, context: CompileContext): Promise<PartitionStep> {
+  static async compile(
+    partition: BuiltPartition,
+    provider: ExecutionProvider,
+    context: CompileContext,
+  ): Promise<PartitionStep> {
     return new PartitionStep(partition, provider, await provider.compile(partition, context));
   }
 
@@ -115,6 +121,7 @@ export class PartitionStep implements Step {
     let bound = this.#bindings.get(key);
     if (!bound) {
       checkSizes(this.nodes, dims);
+      checkReads(this.#reads, dims);
       bound = this.executable.bind(dims);
       this.#bindings.set(key, bound);
     }

@@ -5,7 +5,7 @@ import { OnnxTsError } from '../../errors.ts';
 import { tensorType } from '../../graph/types.ts';
 import { Tensor } from '../../session/tensor.ts';
 import { placeOf } from '../context.ts';
-import { defineOperator, type EvaluateContext, string } from '../define.ts';
+import { defineOperator, type EvaluateContext, type OperatorDefinition, string } from '../define.ts';
 import { expectRank } from '../expect.ts';
 import { requireDType } from '../pointwise.ts';
 import { decodeBmp } from './bmp.ts';
@@ -18,18 +18,15 @@ import { decodeTiff } from './tiff.ts';
 /** Formats that ONNX names. */
 export type ImageFormat = 'bmp' | 'jpeg' | 'jpeg2000' | 'png' | 'pnm' | 'tiff' | 'webp';
 
-const decoders = new Map<ImageFormat, Decoder>([
-  ['bmp', decodeBmp],
-  ['jpeg', decodeJpeg],
-  ['png', decodePng],
-  ['pnm', decodePnm],
-  ['tiff', decodeTiff],
-]);
+type Decoders = Readonly<Partial<Record<ImageFormat, Decoder>>>;
 
-/** Lets ImageDecoder read a format that has no decoder of its own here (webp, jpeg2000), or read it otherwise. */
-export function registerImageDecoder(format: ImageFormat, decoder: Decoder): void {
-  decoders.set(format, decoder);
-}
+const ownDecoders: Decoders = {
+  bmp: decodeBmp,
+  jpeg: decodeJpeg,
+  png: decodePng,
+  pnm: decodePnm,
+  tiff: decodeTiff,
+};
 
 /** First bytes; undefined ones may be any. */
 const signatures: readonly (readonly [ImageFormat, readonly (number | undefined)[]])[] = [
@@ -49,17 +46,17 @@ export function formatOf(bytes: Uint8Array): ImageFormat | undefined {
   return bytes[0] === 0x50 && bytes[1] >= 0x31 && bytes[1] <= 0x36 ? 'pnm' : undefined;
 }
 
-function decode(ctx: EvaluateContext, bytes: Uint8Array): DecodedImage {
+function decode(ctx: EvaluateContext, bytes: Uint8Array, decoders: Decoders): DecodedImage {
   const format = formatOf(bytes);
   if (!format) return ctx.fail('these bytes are none of the image formats that ONNX names.');
-  const decoder = decoders.get(format);
+  const decoder = decoders[format];
   if (!decoder) {
     throw new OnnxTsError(
       'UNSUPPORTED',
       `images of format ${format} need a decoder that is not part of this package.`,
       {
         place: placeOf(ctx.node),
-        hint: `Install one and give it to registerImageDecoder('${format}', bytes => ({ width, height, channels, data })).`,
+        hint: `Install one and pass it in the session option: operators: [imageDecoder({ ${format}: decode })].`,
       },
     );
   }
@@ -92,18 +89,28 @@ function arrange({ width, height, channels, data }: DecodedImage, pixelFormat: s
   return new Tensor('uint8', result, [height, width, wanted]);
 }
 
-/** Pixels [height, width, channels]. */
-export const ImageDecoder = defineOperator({
-  name: 'ImageDecoder',
-  since: 20,
-  attributes: { pixel_format: string('RGB') },
-  infer(ctx) {
-    requireDType(ctx, 0, ['uint8']);
-    expectRank(ctx, 0, 1);
-    const { pixel_format: format } = ctx.attributes;
-    if (!pixelFormats.includes(format)) ctx.fail(`pixel_format "${format}" is not one of ${pixelFormats.join(', ')}.`);
-    const channels = Dim.constant(format === 'Grayscale' ? 1 : 3);
-    return [tensorType('uint8', [ctx.freshDim('height'), ctx.freshDim('width'), channels])];
-  },
-  evaluate: (ctx) => arrange(decode(ctx, ctx.tensor(0).data as Uint8Array), ctx.attributes.pixel_format),
-});
+/**
+ * ImageDecoder with decoders of more formats (webp, jpeg2000), or other ones: for the session option `operators`, where it
+ * takes the place of the one that is there. Its result holds pixels [height, width, channels].
+ */
+export function imageDecoder(decoders: Decoders): OperatorDefinition {
+  const all = { ...ownDecoders, ...decoders };
+  const definition = defineOperator({
+    name: 'ImageDecoder',
+    since: 20,
+    attributes: { pixel_format: string('RGB') },
+    infer(ctx) {
+      requireDType(ctx, 0, ['uint8']);
+      expectRank(ctx, 0, 1);
+      const { pixel_format: format } = ctx.attributes;
+      if (!pixelFormats.includes(format))
+        ctx.fail(`pixel_format "${format}" is not one of ${pixelFormats.join(', ')}.`);
+      const channels = Dim.constant(format === 'Grayscale' ? 1 : 3);
+      return [tensorType('uint8', [ctx.freshDim('height'), ctx.freshDim('width'), channels])];
+    },
+    evaluate: (ctx) => arrange(decode(ctx, ctx.tensor(0).data as Uint8Array, all), ctx.attributes.pixel_format),
+  });
+  return { ...definition, overrides: true };
+}
+
+export const ImageDecoder: OperatorDefinition = { ...imageDecoder({}), overrides: false };

@@ -48,7 +48,7 @@ function transformLine(values: Int32Array, first: number, step: number, shift: n
   put(4, t13 - o0);
 }
 
-const clampByte = (x: number): number => (x < 0 ? 0 : x > 255 ? 255 : x);
+const clampByte = (x: number): number => (x < 0 ? 0 : Math.min(x, 255));
 
 /** Writes the 8 × 8 samples of a block of coefficients (already multiplied by the quantisation table; overwritten). */
 export function inverseTransform(block: Int32Array, output: Uint8Array, at: number, stride: number): void {

@@ -6,7 +6,6 @@ import {
   boundedIndex,
   cast,
   constant,
-  Dim,
   type DType,
   div,
   type Expr,

@@ -43,9 +43,18 @@ export const VarlenCausalConvWithState = defineOperator({
     const [filters, , taps] = expectRank(ctx, 1, 3);
     expectEqual(ctx, channels, filters, 'the channels of input and weight');
     const state = expectRank(ctx, 4, 3);
-    expectEqual(ctx, state[2], taps.sub(1).mul(ctx.attributes.dilation), 'the length of the state and what the weight needs');
+    expectEqual(
+      ctx,
+      state[2],
+      taps.sub(1).mul(ctx.attributes.dilation),
+      'the length of the state and what the weight needs',
+    );
     const capacity = Dim.constant(ctx.attributes.state_update_capacity);
-    return [tensorType(dtype, [tokens, channels]), tensorType(dtype, state), tensorType(dtype, [state[0], capacity, channels])];
+    return [
+      tensorType(dtype, [tokens, channels]),
+      tensorType(dtype, state),
+      tensorType(dtype, [state[0], capacity, channels]),
+    ];
   },
   evaluate(ctx) {
     const { activation, dilation, state_update_capacity: capacity } = ctx.attributes;
@@ -109,9 +118,12 @@ export const GatedDeltaNet = defineOperator({
     if (!['linear', 'gated', 'delta', 'gated_delta'].includes(rule)) {
       ctx.fail(`update_rule "${rule}" is not one of linear, gated, delta, gated_delta.`);
     }
-    if (gate_activation !== 'none' && gate_activation !== 'qwen') ctx.fail(`gate_activation "${gate_activation}" is not known.`);
-    if (beta_activation !== 'none' && beta_activation !== 'sigmoid') ctx.fail(`beta_activation "${beta_activation}" is not known.`);
-    if (state_update_capacity) ctx.fail('state_update_capacity is not supported.', 'Keep the states of all steps instead.');
+    if (gate_activation !== 'none' && gate_activation !== 'qwen')
+      ctx.fail(`gate_activation "${gate_activation}" is not known.`);
+    if (beta_activation !== 'none' && beta_activation !== 'sigmoid')
+      ctx.fail(`beta_activation "${beta_activation}" is not known.`);
+    if (state_update_capacity)
+      ctx.fail('state_update_capacity is not supported.', 'Keep the states of all steps instead.');
     if (!ctx.hasInput(cumulative) && !ctx.hasInput(initialState)) ctx.fail('it needs cu_seqlens or initial_state.');
     const dtype = expectSameType(ctx, query, key, value);
     const q = expectRank(ctx, query, 3, 4);

@@ -35,7 +35,8 @@ export const RemovePadding = defineOperator({
     const places = Array.from({ length: batch * sequence }, (_, at) => at);
     const isReal = (at: number): boolean => at % sequence < counts[Math.floor(at / sequence)];
     const real = places.filter(isReal);
-    const ends = counts.reduce((list, count) => [...list, list[list.length - 1] + count], [0]);
+    const ends = [0];
+    for (const count of counts) ends.push(ends[ends.length - 1] + count);
     const offsets = [...real, ...places.filter((at) => !isReal(at))];
     return [
       takeAlong(input.reshape([batch * sequence, hidden]), 0, real),
