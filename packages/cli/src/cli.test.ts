@@ -31,7 +31,7 @@ const reference = ['--provider', 'reference'];
 
 describe('exit codes', () => {
   it('help is fine', async () => {
-    for (const command of ['run', 'test', 'bench', 'inspect', 'explain']) {
+    for (const command of ['run', 'test', 'coverage', 'bench', 'inspect', 'explain', 'profile']) {
       expect(await runCli([command, '--help'])).toBe(0);
       expect(out).toContain(`Usage: onnx-ts ${command}`);
     }
@@ -151,8 +151,79 @@ describe('inspect', () => {
 it('explain', async () => {
   const model = writeFile(join(temporaryFolder(), 'm.onnx'), unaryModel('Relu'));
   expect(await runCli(['explain', model, ...reference])).toBe(0);
-  expect(out).toContain('1 partition with 1 kernel, 0 steps on the host');
+  expect(out).toContain('1 partition with 1 kernel, 0 steps elsewhere');
   expect(out).toContain('only');
+});
+
+describe('explain on cpu', () => {
+  const model = (): string => writeFile(join(temporaryFolder(), 'm.onnx'), unaryModel('Relu'));
+
+  it('tells memory and costs for given sizes', async () => {
+    expect(await runCli(['explain', model(), '--dim', 'batch=500'])).toBe(0);
+    expect(out).toMatch(/estimate +1\.00 kFLOP, 8\.00 kB moved/);
+    expect(out).toContain('copied in: x (4.00 kB)');
+    expect(out).toMatch(/0 {2}pointwise {2}1\.00 kFLOP {2}8\.00 kB {2}only/);
+  });
+
+  it('asks for sizes, and prints kernels', async () => {
+    expect(await runCli(['explain', model(), '--kernels'])).toBe(0);
+    expect(out).toContain('depends on sizes: give --dim batch=N');
+    expect(out).toContain('param x float32[batch, 2]');
+  });
+
+  it('as JSON', async () => {
+    expect(await runCli(['explain', model(), '--json', '--dim', 'batch=2'])).toBe(0);
+    const { steps } = JSON.parse(out) as { steps: Record<string, unknown>[] };
+    expect(steps).toHaveLength(1);
+    expect(steps[0]).toMatchObject({
+      copiesIn: [{ value: 'x', bytes: 16 }],
+      scratchBytes: 0,
+      weightBytes: 0,
+      cost: { flops: 4, bytes: 32 },
+      kernels: [{ kind: 'pointwise', nodes: ['only'], flops: 4, bytes: 32 }],
+    });
+    expect(out).not.toContain('param x');
+  });
+});
+
+it('profile', async () => {
+  const folder = temporaryFolder();
+  const model = writeFile(join(folder, 'm.onnx'), unaryModel('Relu'));
+  const files = { trace: join(folder, 'trace.json'), json: join(folder, 'profile.json') };
+  const args = ['--runs', '2', '--threads', '1', '--trace', files.trace, '--json', files.json];
+  expect(await runCli(['profile', model, ...args])).toBe(0);
+  expect(out).toMatch(/limits of this machine: [\d.]+ GFLOP\/s/);
+  expect(out).toContain('host overhead');
+  const { kernels, rates } = JSON.parse(readFileSync(files.json, 'utf8')) as Record<string, Record<string, unknown>[]>;
+  expect(kernels).toMatchObject([{ kind: 'pointwise', nodes: ['only'], launches: 1, flops: 2, bytes: 16 }]);
+  expect(rates).toBeDefined();
+  const { traceEvents } = JSON.parse(readFileSync(files.trace, 'utf8')) as { traceEvents: { cat: string }[] };
+  expect(traceEvents.map(({ cat }) => cat)).toEqual(['pointwise', 'session', 'pointwise', 'session']);
+});
+
+it('coverage', async () => {
+  const root = join(temporaryFolder(), 'suites');
+  for (const [name, value] of [
+    ['good', 2],
+    ['wrong', 3],
+  ] as const) {
+    writeCase(
+      join(root, 'node', name),
+      unaryModel('Relu'),
+      floatTensor([1, 2], [1, -2]),
+      floatTensor([1, 2], [value - 1, 0]),
+    );
+  }
+  const table = join(root, 'coverage.md');
+  const args = ['coverage', root, '--provider', 'cpu'];
+  expect(await runCli([...args, '--output', table])).toBe(0);
+  const text = readFileSync(table, 'utf8');
+  expect(text).toContain('| Relu | 17: 2 | 1, fail 1 (17) |');
+  expect(text).toContain('| node/wrong | fail |');
+  expect(await runCli([...args, '--check', table])).toBe(0);
+  writeFile(table, text.replace('| Relu | 17: 2 | 1, fail 1 (17) |', '| Relu | 17: 2 | 2 |'));
+  expect(await runCli([...args, '--check', table])).toBe(1);
+  expect(out).toContain('- | Relu | 17: 2 | 2 |\n+ | Relu | 17: 2 | 1, fail 1 (17) |');
 });
 
 it('bench', async () => {

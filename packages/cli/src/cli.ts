@@ -16,7 +16,15 @@ import { UsageError } from './usage-error.ts';
 /** Exit codes of every command. */
 export const exitCodes = { ok: 0, failure: 1, usage: 2 } as const;
 
-const description = `Runs, tests, measures and looks into ONNX models.
+const description = 'Runs, tests, measures and looks into ONNX models.';
+
+const examples = `
+Examples:
+  onnx-ts inspect model.onnx                            what it takes and gives, and what it is made of
+  onnx-ts run model.onnx --input image=cat.png          run it
+  onnx-ts run model.onnx --input random --dim batch=4   run it on anything
+  onnx-ts bench model.onnx --against onnxruntime-web    how fast it is here
+  onnx-ts profile model.onnx                            where the time goes
 
 Exit codes: 0 fine, 1 something failed, 2 wrong usage.`;
 
@@ -33,6 +41,7 @@ export async function runCli(args: readonly string[]): Promise<number> {
     .option('--debug', 'show the stack of errors')
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('(add --help for the options)')
+    .addHelpText('after', examples)
     .exitOverride();
   const finish = (code: number): void => {
     exitCode = code;

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { listOf, parseDimSizes, seconds, wholeNumber } from './options.ts';
+import { listOf } from './comma-list.ts';
+import { parseDimSizes, seconds, wholeNumber } from './options.ts';
 import { parseProviders } from './providers.ts';
 import { UsageError } from './usage-error.ts';
 

@@ -1,7 +1,11 @@
 // Options that several commands share, and how their texts become values.
 
+import { availableParallelism } from 'node:os';
 import type { Command } from 'commander';
+import { knownProviders } from './providers.ts';
 import { UsageError } from './usage-error.ts';
+
+const mostThreads = 16;
 
 /** Sizes for names of dims: `--dim batch=2`. */
 export type DimSizes = Readonly<Record<string, number>>;
@@ -25,8 +29,17 @@ export function withDims(command: Command): Command {
 
 export function withProviders(command: Command): Command {
   return command
-    .option('-p, --provider <ids>', 'providers in order of preference, from: cpu, reference', 'cpu')
-    .option('-t, --threads <n>', 'threads to use; all cores by default', wholeNumber('--threads', 1));
+    .option(
+      '-p, --provider <ids>',
+      `providers in order of preference, comma-separated: ${knownProviders.join(', ')}`,
+      'cpu',
+    )
+    .option('-t, --threads <n>', `threads to use; here ${defaultThreads()} by default`, wholeNumber('--threads', 1));
+}
+
+/** As many as there are cores, but not more than help one model. */
+export function defaultThreads(): number {
+  return Math.min(availableParallelism(), mostThreads);
 }
 
 /** @throws UsageError */
@@ -60,12 +73,4 @@ export function seconds(option: string): (text: string) => number {
     }
     return value;
   };
-}
-
-/** Entries of a comma-separated list. */
-export function listOf(text: string): string[] {
-  return text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
 }

@@ -1,7 +1,7 @@
 // Providers by the names that the command line knows. Each is loaded when it is asked for.
 
 import type { ProviderFactory } from '@onnx-ts/core';
-import { listOf } from './options.ts';
+import { listOf } from './comma-list.ts';
 import { UsageError } from './usage-error.ts';
 
 const loaders: Readonly<Record<string, () => Promise<ProviderFactory>>> = {

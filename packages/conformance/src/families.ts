@@ -2,6 +2,7 @@
 
 import type { Family } from './case.ts';
 import { attentions } from './cases/attention.ts';
+import { control } from './cases/control.ts';
 import { convolutions } from './cases/conv.ts';
 import { casts, elementwise, logic } from './cases/elementwise.ts';
 import { gathering } from './cases/gather.ts';
@@ -11,8 +12,10 @@ import { movement } from './cases/movement.ts';
 import { normalizations } from './cases/normalize.ts';
 import { pools } from './cases/pool.ts';
 import { quantization } from './cases/quantize.ts';
+import { recurrentCells } from './cases/recurrent.ts';
 import { reductions } from './cases/reduce.ts';
 import { shapes } from './cases/shape.ts';
+import { signals } from './cases/signal.ts';
 import { vision } from './cases/vision.ts';
 
 export const families: readonly Family[] = [
@@ -31,4 +34,7 @@ export const families: readonly Family[] = [
   vision,
   attentions,
   microsoft,
+  recurrentCells,
+  control,
+  signals,
 ];

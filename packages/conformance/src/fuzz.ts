@@ -72,7 +72,9 @@ async function runFamily(family: string): Promise<void> {
     const kind = `${verdict.op} ${verdict.outcome} ${kindText(verdict.reason)}`;
     seen.set(kind, (seen.get(kind) ?? 0) + 1);
     if (seen.get(kind)! > 2) continue;
-    report(await shrink(child, source, verdict, Number(values.trials)), `seed ${source.seed}`);
+    const isCrash = verdict.outcome === 'timeout' || verdict.reason.startsWith('the process ended');
+    const trials = isCrash ? Math.min(30, Number(values.trials)) : Number(values.trials);
+    report(await shrink(child, source, verdict, trials), `seed ${source.seed}`);
     if (++findings >= Number(values.stop)) break;
   }
   const seconds = ((performance.now() - start) / 1000).toFixed(0);

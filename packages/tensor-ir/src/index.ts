@@ -5,6 +5,7 @@ export * from './expr-number.ts';
 export * from './expr.ts';
 export * from './fuse.ts';
 export * from './inline.ts';
+export { integerProducts } from './integer-products.ts';
 export * from './kernel.ts';
 export { assignLayouts } from './layout.ts';
 export * from './loops.ts';

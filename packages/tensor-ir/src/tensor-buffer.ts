@@ -65,8 +65,9 @@ export class SizeError extends RangeError {
   override readonly name = 'SizeError';
 }
 
-/** Elements that a buffer may have: the interpreter counts them in 32 bits. */
+/** Elements that a buffer may have, which the interpreter counts in 32 bits, and entries for them. */
 const mostElements = 2 ** 31 - 1;
+const mostBytes = 2 ** 33;
 
 /**
  * A buffer of zeros, false or empty strings.
@@ -74,7 +75,7 @@ const mostElements = 2 ** 31 - 1;
  */
 export function allocateBuffer(dtype: DType, dims: readonly number[]): TensorBuffer {
   const count = countOf(dims);
-  if (!(count >= 0 && count <= mostElements)) {
+  if (!(count >= 0 && count <= mostElements && byteLength(dtype, count) <= mostBytes)) {
     throw new SizeError(`a tensor of dims [${dims.join(', ')}] cannot be held on the host`);
   }
   const entries = entriesOf(dtype, count);

@@ -1,7 +1,14 @@
 // Runs one test case in this process and judges it.
 
 import { basename } from 'node:path';
-import { type ChromeTraceEvent, type Explanation, type HostValue, InferenceSession, OnnxTsError, type ProviderFactory } from '@onnx-ts/core';
+import {
+  type ChromeTraceEvent,
+  type Explanation,
+  type HostValue,
+  InferenceSession,
+  OnnxTsError,
+  type ProviderFactory,
+} from '@onnx-ts/core';
 import { compareValues } from '../compare/compare.ts';
 import { type DeclaredValue, declaredOutputs, freeInputs, readModelFile } from '../model/model-file.ts';
 import { generateTensor } from '../tensors/generator.ts';

@@ -7,8 +7,17 @@ import { type Contestant, type Measurement, measure } from '../bench/measure.ts'
 import { findPeer } from '../bench/peers.ts';
 import { type PlainTensors, plainTensors, type RelativeTolerance } from '../bench/plain-tensor.ts';
 import { RuntimeError } from '../bench/runtime-process.ts';
+import { listOf } from '../comma-list.ts';
 import { externalFiles, freeInputs, readModelFile } from '../model/model-file.ts';
-import { listOf, parseDimSizes, seconds, wholeNumber, withDims, withInputs, withProviders } from '../options.ts';
+import {
+  defaultThreads,
+  parseDimSizes,
+  seconds,
+  wholeNumber,
+  withDims,
+  withInputs,
+  withProviders,
+} from '../options.ts';
 import { parseProviders } from '../providers.ts';
 import { feedsFromOptions, inputHelp } from '../tensors/input-options.ts';
 import { Progress } from '../terminal/progress.ts';
@@ -75,7 +84,7 @@ async function runBench(path: string, options: BenchOptions): Promise<boolean> {
   const providers = parseProviders(options.provider);
   const peers = listOf(options.against ?? '').map(findPeer);
   const dims = parseDimSizes(options.dim);
-  const threads = options.threads ?? availableParallelism();
+  const threads = options.threads ?? defaultThreads();
   if (options.inputs === undefined && (options.check || options.case !== undefined)) {
     throw new UsageError('--check and --case need --inputs');
   }

@@ -97,7 +97,10 @@ function kernelCount(kernels: readonly Kernel[]): string {
 }
 
 /** Sum over steps, when each of them has the figure. */
-function sumOf(steps: readonly ExplainedStep[], figure: (step: ExplainedStep) => number | undefined): number | undefined {
+function sumOf(
+  steps: readonly ExplainedStep[],
+  figure: (step: ExplainedStep) => number | undefined,
+): number | undefined {
   let sum = 0;
   for (const step of steps) {
     const value = figure(step);

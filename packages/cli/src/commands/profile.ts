@@ -1,11 +1,10 @@
 import { writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import type { ChromeTraceEvent, InferenceSession } from '@onnx-ts/core';
 import type { Command } from 'commander';
 import { readInputsFile } from '../bench/inputs-file.ts';
 import { freeInputs, readModelFile } from '../model/model-file.ts';
 import { openSession } from '../model/open-session.ts';
-import { parseDimSizes, wholeNumber, withDims, withInputs, withProviders } from '../options.ts';
+import { defaultThreads, parseDimSizes, wholeNumber, withDims, withInputs, withProviders } from '../options.ts';
 import { type MachineRates, machineRates, shareOfLimit } from '../profile/machine-rates.ts';
 import { profileText } from '../profile/profile-report.ts';
 import { summarizeTrace, type TraceSummary } from '../profile/summarize-trace.ts';
@@ -65,7 +64,7 @@ async function profileModel(path: string, options: ProfileOptions): Promise<void
   if (options.inputs === undefined && options.case !== undefined) throw new UsageError('--case needs --inputs');
   const [provider] = parseProviders(options.provider);
   const dims = parseDimSizes(options.dim);
-  const threads = options.threads ?? availableParallelism();
+  const threads = options.threads ?? defaultThreads();
   const model = readModelFile(path);
   const given = options.inputs === undefined ? undefined : readInputsFile(options.inputs, options.case);
   const feeds =

@@ -14,7 +14,13 @@ export interface DeclaredValue {
 
 /** @throws OnnxTsError INVALID_INPUT when there is no such file, INVALID_MODEL when it is no model */
 export function readModelFile(path: string): ModelProto {
-  return parseModel(readBytes(path));
+  const bytes = readBytes(path);
+  try {
+    return parseModel(bytes);
+  } catch (cause) {
+    if (!OnnxTsError.is(cause) || cause.place.path !== undefined) throw cause;
+    throw new OnnxTsError(cause.code, cause.message, { place: { path }, cause });
+  }
 }
 
 /** @throws OnnxTsError INVALID_INPUT when the file cannot be read */

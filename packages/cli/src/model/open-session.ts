@@ -1,4 +1,5 @@
-import { InferenceSession } from '@onnx-ts/core';
+import { statSync } from 'node:fs';
+import { InferenceSession, OnnxTsError } from '@onnx-ts/core';
 import type { DimSizes } from '../options.ts';
 import { loadProviders, parseProviders } from '../providers.ts';
 import { Progress } from '../terminal/progress.ts';
@@ -13,7 +14,11 @@ export interface OpenOptions {
 
 /** A session with a progress bar while it loads. */
 export async function openSession(path: string, options: OpenOptions): Promise<InferenceSession> {
-  const providers = await loadProviders(parseProviders(options.provider));
+  const ids = parseProviders(options.provider);
+  if (!statSync(path, { throwIfNoEntry: false })) {
+    throw new OnnxTsError('INVALID_INPUT', 'there is no such file.', { place: { path } });
+  }
+  const providers = await loadProviders(ids);
   const progress = new Progress();
   try {
     return await InferenceSession.create(path, {

@@ -24,6 +24,11 @@ export async function machineRates(provider: string, threads: number): Promise<M
 }
 
 /** The part of its time that a kernel would need at the machine's limits: 1 is as fast as they allow. */
-export function shareOfLimit(flops: number, bytes: number, ms: number, { flops: rate, bandwidth }: MachineRates): number {
+export function shareOfLimit(
+  flops: number,
+  bytes: number,
+  ms: number,
+  { flops: rate, bandwidth }: MachineRates,
+): number {
   return Math.max(flops / rate, bytes / bandwidth) / (ms / 1000);
 }

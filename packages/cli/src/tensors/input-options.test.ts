@@ -56,7 +56,10 @@ describe('random', () => {
     const feeds = feedsFromOptions(['random'], inputs, options) as Record<string, Tensor>;
     expect(feeds.ids.dims).toEqual([2, 4]);
     expect([...(feeds.ids.data as BigInt64Array)].every((id) => id >= 0n && id <= 9n)).toBe(true);
-    expect([feeds.attention_mask.dims, new Set(feeds.attention_mask.data as BigInt64Array)]).toEqual([[2, 4], new Set([1n])]);
+    expect([feeds.attention_mask.dims, new Set(feeds.attention_mask.data as BigInt64Array)]).toEqual([
+      [2, 4],
+      new Set([1n]),
+    ]);
     expect([...feeds.position_ids.data]).toEqual([0n, 1n, 2n, 0n, 1n, 2n]);
     expect([...(feeds.x.data as Float32Array)].every((value) => Math.abs(value) <= 1)).toBe(true);
     expect(feeds.flags.dims).toEqual([1]);
@@ -69,7 +72,7 @@ describe('random', () => {
 describe('wrong use', () => {
   const inputs = [input('x', 'float32', 1), input('y', 'float32', 1)];
   it.each([
-    [['x=random'], 'the input "y", float32[1], has no value'],
+    [['x=random'], 'this input has no value: "y" (float32[1]): give'],
     [['z=random'], 'the model\'s inputs are "x", "y"'],
     [['x=random', 'x=a.npy', 'y=random'], 'the input "x" is given twice'],
     [['x=', 'y=random'], 'a file or "random" must follow'],

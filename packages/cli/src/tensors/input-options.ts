@@ -46,21 +46,26 @@ export function feedsFromOptions(
   feedOptions: FeedOptions,
 ): Record<string, HostValue> {
   const { sources, randomRest } = assignSources(options, inputs);
+  const isRandom = randomRest || feedOptions.randomRest === true;
+  // An optional input may stay away.
+  const missing = isRandom ? [] : inputs.filter((input) => !sources.has(input.name) && input.type?.kind !== 'optional');
+  if (missing.length > 0) throw new UsageError(missingText(missing));
   const feeds: Record<string, HostValue> = {};
   for (const [at, input] of inputs.entries()) {
-    const source = sources.get(input.name) ?? (randomRest || feedOptions.randomRest ? 'random' : undefined);
-    // An optional input may stay away.
-    if (source === undefined && input.type?.kind === 'optional') continue;
-    if (source === undefined) {
-      throw new UsageError(
-        `the input "${input.name}", ${typeText(input.type)}, has no value: give --input ${input.name}=FILE or ${input.name}=random`,
-      );
-    }
+    const source = sources.get(input.name) ?? (isRandom ? 'random' : undefined);
+    if (source === undefined) continue;
     const { seed, dims, unnamedDim } = feedOptions;
     feeds[input.name] =
       source === 'random' ? randomTensor(input, seedOf(seed, at), dims, unnamedDim) : readInput(source, input);
   }
   return feeds;
+}
+
+function missingText(inputs: readonly DeclaredValue[]): string {
+  const names = inputs.map(({ name, type }) => `"${name}" (${typeText(type)})`).join(', ');
+  const [first] = inputs;
+  const rest = inputs.length > 1 ? `, or --input random for all of them` : ` or --input ${first.name}=random`;
+  return `${inputs.length > 1 ? 'these inputs have' : 'this input has'} no value: ${names}: give --input ${first.name}=FILE${rest}`;
 }
 
 function assignSources(options: readonly string[], inputs: readonly DeclaredValue[]) {

@@ -15,6 +15,7 @@ function cumulative(name: string, since: number, op: 'sum' | 'prod') {
     infer(context) {
       const dtype = requireDType(context, 0, numbers);
       const shape = expectRank(context, 0, 1, Infinity);
+      requireDType(context, 1, ['int32', 'int64']);
       const axis = knownScalar(context, 1);
       if (axis !== undefined) context.axis(axis, shape.length);
       return [tensorType(dtype, shape)];

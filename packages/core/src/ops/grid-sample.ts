@@ -229,7 +229,7 @@ export const AffineGrid = defineOperator({
     const dtype = expectFloat(context, 0);
     const [batch, rows, columns] = expectRank(context, 0, 3);
     const size = context.contents(1);
-    const entries = size?.length ?? context.shape(1)[0].constant;
+    const entries = size?.length ?? expectRank(context, 1, 1)[0].constant;
     if (entries === undefined) return [tensorType(dtype)];
     const rank = entries - 2;
     if (rank !== 2 && rank !== 3) context.fail(`size must have 4 or 5 entries, not ${entries}.`);

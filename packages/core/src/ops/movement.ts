@@ -275,6 +275,7 @@ export const OneHot = defineOperator({
   valueInputs: [1],
   infer(context) {
     const indices = context.shape(0);
+    expectRank(context, 2, 1);
     const axis = context.axis(context.attributes.axis, indices.length + 1);
     const known = knownScalar(context, 1);
     if (known !== undefined && known < 0) context.fail(`depth must not be negative, but it is ${known}.`);

@@ -33,6 +33,7 @@ import {
   type NodeContext,
   type OperatorDefinition,
 } from './define.ts';
+import { expectRank } from './expect.ts';
 import { Rows } from './rows.ts';
 import { freshShape, knownIntegers } from './small-tensor.ts';
 
@@ -121,7 +122,7 @@ function reduction(meaning: Reduction): readonly OperatorDefinition[] {
       const axes = axesOf(context, noop);
       if (axes) return inferReduction(context, meaning, axes, keepdims !== 0);
       const rank = context.rank(0);
-      const removed = keepdims ? 0 : context.shape(1)[0].constant;
+      const removed = keepdims ? 0 : expectRank(context, 1, 1)[0].constant;
       if (removed === undefined) return [tensorType(context.dtype(0))];
       return [tensorType(context.dtype(0), freshShape(context, rank - removed, 'reduced'))];
     },

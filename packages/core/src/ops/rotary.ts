@@ -112,7 +112,7 @@ export const RotaryEmbedding = defineOperator({
     expectEqual(
       ctx,
       expectRank(ctx, 1, tableRank)[tableRank - 1],
-      ctx.shape(2)[tableRank - 1],
+      expectRank(ctx, 2, tableRank)[tableRank - 1],
       'the sizes of the caches',
     );
     return [tensorType(dtype, shape)];

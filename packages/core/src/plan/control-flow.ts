@@ -89,7 +89,9 @@ export class ControlStep implements Step {
   }
 
   async #if(state: RunState): Promise<RuntimeValue[]> {
-    const condition = await this.#scalar(state.get(this.#node.inputs[0]!), 'its condition');
+    const [input] = this.#node.inputs;
+    if (!input) throw nodeError(this.#node, 'its condition is missing.');
+    const condition = await this.#scalar(state.get(input), 'its condition');
     return this.#runBody(bodyOf(this.#node, condition ? 'then_branch' : 'else_branch'), [], state);
   }
 

@@ -7,6 +7,7 @@ import {
   Dim,
   fuseProgram,
   type FusedProgram,
+  integerProducts,
   type Kernel,
   printKernel,
   type TensorRef,
@@ -35,7 +36,7 @@ export async function compilePartition(
 ): Promise<CpuExecutable> {
   const lowered = partition.lower();
   const { fused, templates } = prepareTemplates(
-    assignLayouts(fuseProgram(lowered.program)),
+    assignLayouts(fuseProgram(integerProducts(lowered.program))),
     knownValues(lowered.constants),
     provider.relaxedSimd,
   );

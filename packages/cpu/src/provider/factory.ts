@@ -77,7 +77,7 @@ function describe(capabilities: Capabilities, unusable: string | undefined, thre
   const reason = unusable ?? threading?.note;
   return {
     provider: 'cpu',
-    name: `WebAssembly SIMD, ${threading?.threads ?? 1} thread${threading?.threads === 1 ? '' : 's'}`,
+    name: threading ? `WebAssembly SIMD, ${threading.threads} thread${threading.threads === 1 ? '' : 's'}` : 'WebAssembly SIMD',
     usable: unusable === undefined,
     ...(reason !== undefined && { reason }),
     properties: {

@@ -162,6 +162,8 @@ function isWorthwhile(run: readonly Axis[], head: ReduceStage): boolean {
  */
 function integerRows(parts: Parts, a: Expr, inA: ReadonlySet<Axis>): Rows | undefined {
   const { kernel, head, batch, rows } = parts;
+  const inPlace = integersInPlace(a, head);
+  if (inPlace) return inPlace;
   const image = imageCopy(parts, a);
   if (image) return image;
   const axes = [...batch.filter((axis) => inA.has(axis)), ...rows, ...head.over];
@@ -172,6 +174,15 @@ function integerRows(parts: Parts, a: Expr, inA: ReadonlySet<Axis>): Rows | unde
   if (padded.size !== last.size) body = zeroBeyond(body, atPadded, last.size);
   const copy = mapKernel(kernel, `${head.name}.rows`, [...axes.slice(0, -1), padded], body);
   return { a: elementAt(copy.outputs[0].tensor, axes) as Load, run: head.over, before: [copy] };
+}
+
+/** int16 that is there already, in runs of an even length. */
+function integersInPlace(a: Expr, head: ReduceStage): Rows | undefined {
+  const load = a.kind === 'cast' ? a.x : a;
+  if (load.kind !== 'load' || load.type !== 'int16' || load.source.kind !== 'tensor') return undefined;
+  const run = readableRuns(load, head);
+  const isEven = run?.at(-1)?.size.isMultipleOf(2) ?? false;
+  return run && isEven ? { a: load, run, before: [] } : undefined;
 }
 
 function paddedAxis(axis: Axis): Axis {

@@ -173,6 +173,56 @@ describe(`quantised templates against the reference (seed ${seed})`, () => {
     expect(taken).toBeGreaterThan(12);
   });
 
+  it('convolutions and products between QuantizeLinear and DequantizeLinear', async () => {
+    const random = randomFrom(seed + 7);
+    for (let round = 0; round < 16; round++) {
+      const [channels, middle, outputs] = [1 + random(20), 4 + random(30), 4 + random(30)];
+      const size = [5 + random(6), 5 + random(6)];
+      const type = random(2) === 0 ? 'int8' : 'uint8';
+      const scale = (value: number): Tensor => new Tensor('float32', [value], []);
+      const zero = bytes(random, type, []);
+      const quantised = (from: string, to: string, step: string) => [
+        { opType: 'QuantizeLinear', input: [from, step, 'z'], output: [`${to}q`] },
+        { opType: 'DequantizeLinear', input: [`${to}q`, step, 'z'], output: [to] },
+      ];
+      const kernel = [ints('kernel_shape', [3, 3]), ints('pads', [1, 1, 1, 1])];
+      await expectAgreement(
+        {
+          nodes: [
+            ...quantised('x', 'a', 'sx'),
+            { opType: 'DequantizeLinear', input: ['w', 'sw'], output: ['wf'], attribute: [int('axis', 0)] },
+            { opType: 'Conv', input: ['a', 'wf', 'bias'], output: ['b'], attribute: kernel },
+            { opType: 'Relu', input: ['b'], output: ['c'] },
+            ...quantised('c', 'd', 'sd'),
+            { opType: 'DequantizeLinear', input: ['v', 'sv'], output: ['vf'] },
+            { opType: 'Conv', input: ['d', 'vf'], output: ['e'], attribute: kernel },
+            { opType: 'GlobalAveragePool', input: ['e'], output: ['f'] },
+            { opType: 'Flatten', input: ['f'], output: ['g'] },
+            ...quantised('g', 'h', 'sh'),
+            { opType: 'DequantizeLinear', input: ['u', 'sv'], output: ['uf'] },
+            { opType: 'Gemm', input: ['h', 'uf'], output: ['y'], attribute: [int('transB', 1)] },
+          ],
+          feeds: { x: floats(random, [2, channels, ...size]) },
+          weights: {
+            w: bytes(random, 'int8', [middle, channels, 3, 3]),
+            v: bytes(random, 'int8', [outputs, middle, 3, 3]),
+            u: bytes(random, 'int8', [9, outputs]),
+            z: zero,
+            bias: floats(random, [middle]),
+            sw: new Tensor('float32', Float32Array.from({ length: middle }, () => (1 + random(9)) / 500), [middle]),
+            sv: scale(1 / 256),
+            sx: scale(1 / 100),
+            sd: scale(1 / 4),
+            sh: scale(1 / 2),
+          },
+          output: 'float32',
+        },
+        // Sums round differently, so that a few values are quantised to the next step.
+        { threads: 1 + (round % 2), tolerance: 5e-2, templates: 3 },
+      );
+    }
+  });
+
   for (const level of [0, 4]) {
     it(`MatMulNBits of 4 bits at accuracy level ${level}`, async () => {
       const random = randomFrom(seed + 3 + level);
