@@ -66,7 +66,8 @@ describe('a custom operator', () => {
       kernels: {
         'com.example:TanhShrinkOfProvider': ({ inputs, outputs, attributes }) => {
           const [source, target] = [inputs[0]!.data as Float32Array, outputs[0]!.data as Float32Array];
-          for (const [at, value] of source.entries()) target[at] = value - Math.tanh(value / (attributes.scale as number));
+          for (const [at, value] of source.entries())
+            target[at] = value - Math.tanh(value / (attributes.scale as number));
         },
       },
     });

@@ -1,6 +1,6 @@
 // One made-up operator, y = x − tanh(x / scale), described in each of the ways there are. One of them is enough.
 
-import { defineOperator, div, float, type InferContext, sub, tanh, Tensor, tensorType } from '@onnx-ts/core/operators';
+import { defineOperator, div, float, type InferContext, sub, Tensor, tanh, tensorType } from '@onnx-ts/core/operators';
 
 const attributes = { scale: float(1) };
 

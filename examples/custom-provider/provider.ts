@@ -15,7 +15,10 @@ export function plainKernels(): ProviderFactory {
       },
       MatMul: {
         supports: ({ inputs }) => {
-          const isMatrix = inputs.every((value) => value?.type?.kind === 'tensor' && value.type.dtype === 'float32' && value.type.shape?.length === 2);
+          const isMatrix = inputs.every(
+            (value) =>
+              value?.type?.kind === 'tensor' && value.type.dtype === 'float32' && value.type.shape?.length === 2,
+          );
           return isMatrix ? { ok: true } : { ok: false, reason: 'only float32 matrices' };
         },
         run: ({ inputs, outputs }) => {

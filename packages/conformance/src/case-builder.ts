@@ -77,7 +77,12 @@ export class CaseBuilder {
   }
 
   /** A random tensor as an operand. */
-  random(dtype: DType, dims: readonly number[], kinds: readonly ValueKind[] = tameKinds, place: InputPlace = 'any'): string {
+  random(
+    dtype: DType,
+    dims: readonly number[],
+    kinds: readonly ValueKind[] = tameKinds,
+    place: InputPlace = 'any',
+  ): string {
     return this.operand(this.values(dtype, dims, kinds), place);
   }
 
@@ -173,10 +178,7 @@ export class CaseBuilder {
   message(domains: ReadonlySet<string>): MessageInput<ModelProto> {
     return {
       irVersion: 10,
-      opsetImport: [
-        { version: this.opset },
-        ...[...domains].filter(Boolean).map((domain) => ({ domain, version: 1 })),
-      ],
+      opsetImport: [{ version: this.opset }, ...[...domains].filter(Boolean).map((domain) => ({ domain, version: 1 }))],
       graph: this.graph.message(),
     };
   }

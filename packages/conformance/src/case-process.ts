@@ -63,7 +63,8 @@ export class CaseProcess {
 
   #start(): ChildProcess {
     const extension = extname(new URL(import.meta.url).pathname);
-    const conditions = extension === '.ts' ? ['--conditions=@onnx-ts/source', '--disable-warning=ExperimentalWarning'] : [];
+    const conditions =
+      extension === '.ts' ? ['--conditions=@onnx-ts/source', '--disable-warning=ExperimentalWarning'] : [];
     const child = fork(fileURLToPath(new URL(`./case-worker${extension}`, import.meta.url)), {
       execArgv: conditions,
       serialization: 'advanced',

@@ -6,6 +6,7 @@ import { control } from './cases/control.ts';
 import { convolutions } from './cases/conv.ts';
 import { casts, elementwise, logic } from './cases/elementwise.ts';
 import { gathering } from './cases/gather.ts';
+import { graphs } from './cases/graphs.ts';
 import { products } from './cases/matmul.ts';
 import { microsoft } from './cases/microsoft.ts';
 import { movement } from './cases/movement.ts';
@@ -37,4 +38,5 @@ export const families: readonly Family[] = [
   recurrentCells,
   control,
   signals,
+  graphs,
 ];

@@ -44,7 +44,14 @@ if (values.choices !== undefined) {
 }
 
 async function runFamily(family: string): Promise<void> {
-  const counts: Record<Outcome | 'known', number> = { pass: 0, known: 0, fail: 0, unsupported: 0, error: 0, timeout: 0 };
+  const counts: Record<Outcome | 'known', number> = {
+    pass: 0,
+    known: 0,
+    fail: 0,
+    unsupported: 0,
+    error: 0,
+    timeout: 0,
+  };
   const seen = new Map<string, number>();
   const unsupported = new Map<string, number>();
   const passed = new Set<string>();
@@ -91,5 +98,7 @@ function kindText(reason: string): string {
 
 function report(verdict: Verdict, label: string): void {
   const indented = verdict.text.replaceAll('\n', '\n    ');
-  console.log(`--- ${verdict.outcome} ${verdict.op} ${label}\n    ${verdict.reason}\n    ${indented}\n    --choices ${verdict.choices.join(',')}`);
+  console.log(
+    `--- ${verdict.outcome} ${verdict.op} ${label}\n    ${verdict.reason}\n    ${indented}\n    --choices ${verdict.choices.join(',')}`,
+  );
 }

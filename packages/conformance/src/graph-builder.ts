@@ -116,7 +116,11 @@ export class GraphBuilder {
   }
 }
 
-function valueInfo(name: string, dtype: DType, shape: readonly DeclaredDim[] | undefined): MessageInput<ValueInfoProto> {
+function valueInfo(
+  name: string,
+  dtype: DType,
+  shape: readonly DeclaredDim[] | undefined,
+): MessageInput<ValueInfoProto> {
   const dim = shape?.map((size) => {
     if (typeof size === 'number') return { dimValue: size };
     return size === undefined ? {} : { dimParam: size };

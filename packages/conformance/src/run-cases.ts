@@ -53,7 +53,14 @@ export function makeCase(source: CaseSource, against: RuntimeId): RandomCase & {
   const builder = new CaseBuilder({ draws, opset, version, isPeer: isPeer(against) });
   family.cases[key](builder);
   const model = builder.message(new Set(builder.graph.nodes.map((node) => node.domain ?? '')));
-  return { family: family.name, op: key, model, feeds: builder.feeds, tolerance: builder.tolerance, choices: draws.choices };
+  return {
+    family: family.name,
+    op: key,
+    model,
+    feeds: builder.feeds,
+    tolerance: builder.tolerance,
+    choices: draws.choices,
+  };
 }
 
 /** What a peer knows for certain. */
@@ -78,7 +85,13 @@ export async function judge(source: CaseSource, against: RuntimeId): Promise<Ver
   try {
     test = makeCase(source, against);
   } catch (error) {
-    return { outcome: 'error', op: source.only ?? '', reason: `generator: ${(error as Error).stack}`, text: '', choices: [] };
+    return {
+      outcome: 'error',
+      op: source.only ?? '',
+      reason: `generator: ${(error as Error).stack}`,
+      text: '',
+      choices: [],
+    };
   }
   const verdict = (outcome: Outcome, reason = ''): Verdict => {
     const text = outcome === 'pass' ? '' : printCase(test);
@@ -106,7 +119,9 @@ export async function judge(source: CaseSource, against: RuntimeId): Promise<Ver
 }
 
 function outcomeOf(error: unknown): Outcome {
-  return error instanceof NotSupported || (OnnxTsError.is(error) && error.code === 'UNSUPPORTED') ? 'unsupported' : 'error';
+  return error instanceof NotSupported || (OnnxTsError.is(error) && error.code === 'UNSUPPORTED')
+    ? 'unsupported'
+    : 'error';
 }
 
 function messageOf(error: unknown): string {

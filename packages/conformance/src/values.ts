@@ -46,13 +46,7 @@ export function drawTensor(
 }
 
 /** Integers (of any type, floats included) in [low, high]. */
-export function drawIntegers(
-  draws: Draws,
-  dtype: DType,
-  dims: readonly number[],
-  low: number,
-  high: number,
-): Tensor {
+export function drawIntegers(draws: Draws, dtype: DType, dims: readonly number[], low: number, high: number): Tensor {
   const generator = draws.generator();
   return encodeTensor(
     dtype,
@@ -86,7 +80,8 @@ function element(generator: Generator, dtype: DType, kind: ValueKind): number | 
 
 function integerElement(generator: Generator, dtype: DType, kind: ValueKind): bigint {
   const { min, max } = integerRange(dtype);
-  const clamp = (value: bigint): bigint => (value < min ? (min < 0n ? min : -value > max ? max : -value) : value > max ? max : value);
+  const clamp = (value: bigint): bigint =>
+    value < min ? (min < 0n ? min : Math.min(-value, max)) : value > max ? max : value;
   switch (kind) {
     case 'small':
       return clamp(BigInt(generator.between(-4, 4)));
@@ -126,7 +121,23 @@ function floatElement(generator: Generator, dtype: DType, kind: ValueKind): numb
 function special(generator: Generator, dtype: DType): number {
   if (generator.below(2)) return generator.normal() * 3;
   const { least, greatest } = floatRange(dtype);
-  const value = generator.pick([NaN, Infinity, 0, -0, 0.5, 1, 1.5, 2.5, 3.5, greatest, least, greatest / 2, 88, 1e-5, 3]);
+  const value = generator.pick([
+    NaN,
+    Infinity,
+    0,
+    -0,
+    0.5,
+    1,
+    1.5,
+    2.5,
+    3.5,
+    greatest,
+    least,
+    greatest / 2,
+    88,
+    1e-5,
+    3,
+  ]);
   return generator.below(2) ? value : -value;
 }
 

@@ -1,3 +1,3 @@
 // The CPU provider: WebAssembly SIMD generated for the model at hand.
 
-export { cpu, type CpuOptions } from './provider/factory.ts';
+export { type CpuOptions, cpu } from './provider/factory.ts';

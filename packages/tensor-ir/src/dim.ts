@@ -92,7 +92,9 @@ export class Dim {
   /** The name when the dim is one bare symbol. */
   get symbolName(): string | undefined {
     const [term] = this.terms;
-    return this.terms.length === 1 && term.coefficient === 1 && term.atoms.length === 1 ? term.atoms[0].name : undefined;
+    return this.terms.length === 1 && term.coefficient === 1 && term.atoms.length === 1
+      ? term.atoms[0].name
+      : undefined;
   }
 
   equals(other: DimLike): boolean {
@@ -310,7 +312,9 @@ export class Dim {
       let high = term.coefficient;
       for (const atom of term.atoms) {
         const range = atomRange(atom);
-        const corners = [low, high].flatMap((x) => [range.low, range.high].map((y) => (x === 0 || y === 0 ? 0 : x * y)));
+        const corners = [low, high].flatMap((x) =>
+          [range.low, range.high].map((y) => (x === 0 || y === 0 ? 0 : x * y)),
+        );
         low = Math.min(...corners);
         high = Math.max(...corners);
       }
@@ -352,7 +356,9 @@ function atomRange(atom: Atom): { low: number; high: number } {
         const round = atom.kind === 'floordiv' ? Math.floor : Math.ceil;
         return { low: round(a.lowerBound / divisor), high: round(a.upperBound / divisor) };
       }
-      return a.lowerBound >= 0 && b.lowerBound >= 0 ? { low: 0, high: a.upperBound } : { low: -Infinity, high: Infinity };
+      return a.lowerBound >= 0 && b.lowerBound >= 0
+        ? { low: 0, high: a.upperBound }
+        : { low: -Infinity, high: Infinity };
     }
   }
 }

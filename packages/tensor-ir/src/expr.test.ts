@@ -17,7 +17,7 @@ import {
   exp,
   floor,
   isInfinite,
-  isNaN as isNotANumber,
+  isNotANumber,
   max,
   mod,
   mul,

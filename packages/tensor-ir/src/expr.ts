@@ -108,7 +108,13 @@ export type Expr =
    * An index read from data: −size ≤ x < size, negative counted from the end; the result is in [0, size).
    * Outside, the run fails with an out-of-range error that names the stage's node, and the value is 0.
    */
-  | { readonly kind: 'bounded'; readonly type: 'index'; readonly x: Expr; readonly size: Dim; readonly negative: boolean };
+  | {
+      readonly kind: 'bounded';
+      readonly type: 'index';
+      readonly x: Expr;
+      readonly size: Dim;
+      readonly negative: boolean;
+    };
 
 export type Operand = Expr | number | bigint | boolean;
 export type IndexLike = Expr | Dim | Axis | number;
@@ -250,7 +256,7 @@ export const ceil = (x: Expr): Expr => unary('ceil', x);
 export const round = (x: Expr): Expr => unary('round', x);
 export const not = (x: Expr): Expr => unary('not', x);
 
-export function isNaN(x: Expr): Expr {
+export function isNotANumber(x: Expr): Expr {
   return isFloat(x.type) ? { kind: 'test', type: 'bool', op: 'isnan', x } : constant('bool', false);
 }
 

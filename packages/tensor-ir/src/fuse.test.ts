@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Dim } from './dim.ts';
-import { add, constant, div, elementAt, exp, type Expr, max, mul, sqrt, sub } from './expr.ts';
+import { add, constant, div, type Expr, elementAt, exp, max, mul, sqrt, sub } from './expr.ts';
 import { type FusedProgram, fuseProgram } from './fuse.ts';
 import { interpretProgram } from './interpret.ts';
 import { printKernel } from './print.ts';
@@ -38,7 +38,10 @@ function expectSameResults(original: Program, binding: ReadonlyMap<string, numbe
   fused.kernels.forEach(verifyKernel);
   const given = new Map<TensorRef, TensorBuffer>();
   for (const [at, tensor] of original.inputs.entries()) {
-    const buffer = allocateBuffer(tensor.dtype, tensor.shape.map((dim) => dim.evaluate(binding)));
+    const buffer = allocateBuffer(
+      tensor.dtype,
+      tensor.shape.map((dim) => dim.evaluate(binding)),
+    );
     const data = buffer.data as Float32Array;
     for (let k = 0; k < data.length; k++) data[k] = Math.sin(k * 1.7 + at) * 2;
     given.set(tensor, buffer);
@@ -105,7 +108,9 @@ describe('fuseProgram', () => {
     const [x, y] = [input('x', ['rows', 16]), input('y', ['rows', 16])];
     const builder = builderOf('norm');
     const total = builder.map('float32', x.shape, (i) => add(elementAt(x, i), elementAt(y, i)), 'residual');
-    const mean = builder.reduce('sum', 'float32', size('rows'), size(16), (i, r) => mul(elementAt(total, [...i, ...r]), 1 / 16));
+    const mean = builder.reduce('sum', 'float32', size('rows'), size(16), (i, r) =>
+      mul(elementAt(total, [...i, ...r]), 1 / 16),
+    );
     const centred = builder.map('float32', x.shape, (i) => sub(elementAt(total, i), elementAt(mean, [i[0]])));
     const variance = builder.reduce('sum', 'float32', size('rows'), size(16), (i, r) => {
       const value = elementAt(centred, [...i, ...r]);
@@ -120,9 +125,16 @@ describe('fuseProgram', () => {
   });
 
   it('gives a matrix product its bias, activation and residual as epilogue', () => {
-    const [a, b, bias, other] = [input('a', ['m', 8]), input('b', [8, 6], true), input('bias', [6], true), input('other', ['m', 6])];
+    const [a, b, bias, other] = [
+      input('a', ['m', 8]),
+      input('b', [8, 6], true),
+      input('bias', [6], true),
+      input('other', ['m', 6]),
+    ];
     const builder = builderOf('product');
-    const c = builder.reduce('sum', 'float32', size('m', 6), size(8), ([m, n], [k]) => mul(elementAt(a, [m, k]), elementAt(b, [k, n])));
+    const c = builder.reduce('sum', 'float32', size('m', 6), size(8), ([m, n], [k]) =>
+      mul(elementAt(a, [m, k]), elementAt(b, [k, n])),
+    );
     const biased = builder.map('float32', c.shape, (i) => add(elementAt(c, i), elementAt(bias, [i[1]])));
     const active = builder.map('float32', c.shape, (i) => max(elementAt(biased, i), 0));
     const result = builder.map('float32', c.shape, (i) => add(elementAt(active, i), elementAt(other, i)));
@@ -178,8 +190,20 @@ describe('fuseProgram', () => {
     const shifted = builder.map('float32', x.shape, (i) => exp(elementAt(x, i)));
     const padded = builder.map('float32', size(9), ([i]) => {
       const at = sub(i, 2);
-      const inside = { kind: 'compare', type: 'bool', op: 'lt', a: at, b: { kind: 'dim', type: 'index', dim: Dim.constant(5) } } as const;
-      const positive = { kind: 'compare', type: 'bool', op: 'ge', a: at, b: { kind: 'dim', type: 'index', dim: Dim.constant(0) } } as const;
+      const inside = {
+        kind: 'compare',
+        type: 'bool',
+        op: 'lt',
+        a: at,
+        b: { kind: 'dim', type: 'index', dim: Dim.constant(5) },
+      } as const;
+      const positive = {
+        kind: 'compare',
+        type: 'bool',
+        op: 'ge',
+        a: at,
+        b: { kind: 'dim', type: 'index', dim: Dim.constant(0) },
+      } as const;
       const when = { kind: 'binary', type: 'bool', op: 'and', a: inside, b: positive } as const;
       return elementAt(shifted, [at], { when, otherwise: constant('float32', -1) });
     });
@@ -199,7 +223,9 @@ describe('fuseProgram', () => {
     const mean = builder.reduce('sum', 'float32', size('rows'), size(8), (i, r) => elementAt(x, [...i, ...r]));
     // Reads all rows at once, so it needs a kernel of its own between the two.
     const global = builder.reduce('max', 'float32', [], size('rows'), (_, [r]) => elementAt(mean, [r]));
-    const result = builder.map('float32', x.shape, (i) => add(mul(elementAt(x, i), elementAt(mean, [i[0]])), elementAt(global, [])));
+    const result = builder.map('float32', x.shape, (i) =>
+      add(mul(elementAt(x, i), elementAt(mean, [i[0]])), elementAt(global, [])),
+    );
     const fused = expectSameResults(program([x], builder, [result]), new Map([['rows', 4]]));
     expect(fused.kernels.length).toBeGreaterThan(1);
   });

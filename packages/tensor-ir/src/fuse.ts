@@ -113,7 +113,11 @@ class Grouping {
   }
 
   #newGroup(stage: Stage): Group {
-    const group: Group = { class: classOf(stage), stages: [stage], rowRank: stage.kind === 'reduce' ? stage.axes.length : 0 };
+    const group: Group = {
+      class: classOf(stage),
+      stages: [stage],
+      rowRank: stage.kind === 'reduce' ? stage.axes.length : 0,
+    };
     this.groups.push(group);
     return group;
   }
@@ -135,7 +139,12 @@ class Grouping {
   #inRows(stage: MapStage | ReduceStage): Group | undefined {
     for (const group of this.#producerGroups(stage)) {
       const [head] = group.stages;
-      const rowRank = group.class === 'row' || group.class === 'reduce' ? group.rowRank : stage.kind === 'reduce' ? stage.axes.length : -1;
+      const rowRank =
+        group.class === 'row' || group.class === 'reduce'
+          ? group.rowRank
+          : stage.kind === 'reduce'
+            ? stage.axes.length
+            : -1;
       const isRows = group.class === 'row' || (group.class === 'reduce' && !reusesOperands(head as ReduceStage));
       const couldBe = group.class === 'pointwise' && head.kind === 'map' && stage.kind === 'reduce';
       if ((!isRows && !couldBe) || rowRank < 0) continue;
@@ -184,7 +193,9 @@ class Grouping {
 }
 
 function axesOfStage(stage: Stage) {
-  return stage.kind === 'map' || stage.kind === 'reduce' || stage.kind === 'scan' ? [...stage.axes, ...(stage.kind === 'reduce' ? stage.over : [])] : [];
+  return stage.kind === 'map' || stage.kind === 'reduce' || stage.kind === 'scan'
+    ? [...stage.axes, ...(stage.kind === 'reduce' ? stage.over : [])]
+    : [];
 }
 
 function classOf(stage: Stage): KernelClass {
@@ -270,7 +281,8 @@ function emit(
       return next;
     });
     // Computed once, before any size is known.
-    const isConstant = [...params].every((param) => param.isConstant) && rebuilt.every((stage) => symbolsOfStage(stage).size === 0);
+    const isConstant =
+      [...params].every((param) => param.isConstant) && rebuilt.every((stage) => symbolsOfStage(stage).size === 0);
     const kernelOutputs: KernelOutput[] = [];
     for (const [at, stage] of group.stages.entries()) {
       if (!needed.has(stage)) continue;
@@ -299,4 +311,3 @@ function emit(
   }
   return { kernels, locals, aliases };
 }
-

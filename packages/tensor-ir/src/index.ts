@@ -1,22 +1,30 @@
 export * from './affine.ts';
 export * from './dim.ts';
 export * from './dtype.ts';
-export * from './expr-number.ts';
 export * from './expr.ts';
+export * from './expr-number.ts';
 export * from './fuse.ts';
 export * from './inline.ts';
 export { integerProducts } from './integer-products.ts';
+export { type InterpretOptions, interpretProgram, interpretStage } from './interpret.ts';
 export * from './kernel.ts';
 export { assignLayouts } from './layout.ts';
 export * from './loops.ts';
 export * from './number-formats.ts';
+export {
+  type CanonicalKernel,
+  canonicalKernel,
+  kernelKey,
+  printExpr,
+  printKernel,
+  printProgram,
+  printStage,
+} from './print.ts';
+export * from './print-loops.ts';
 export * from './stage.ts';
 export * from './structure.ts';
 export * from './substitute-stages.ts';
-export * from './tensor-ref.ts';
 export { allocateBuffer, type BigIntArray, type NumberArray, SizeError, type TensorBuffer } from './tensor-buffer.ts';
-export { interpretProgram, interpretStage, type InterpretOptions } from './interpret.ts';
-export { type CanonicalKernel, canonicalKernel, kernelKey, printExpr, printKernel, printProgram, printStage } from './print.ts';
+export * from './tensor-ref.ts';
 export { verifyKernel, verifyProgram, verifyStage } from './verify.ts';
-export * from './print-loops.ts';
 export * from './verify-loops.ts';

@@ -1,7 +1,7 @@
 // Substitution of one stage into another: the heart of fusion.
 
 import { type Axis, and, constant, type Expr, rewrite, select, substituteAxes } from './expr.ts';
-import { type MapStage, type Source, type Stage } from './stage.ts';
+import type { MapStage, Source, Stage } from './stage.ts';
 
 /**
  * Rebuilds an expression with every load from a stage that `replacement` knows replaced: by the body of a map stage at

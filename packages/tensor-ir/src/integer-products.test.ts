@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { cast, constant, elementAt, type Expr, mul, sub } from './expr.ts';
+import { Dim } from './dim.ts';
+import { cast, constant, type Expr, elementAt, mul, sub } from './expr.ts';
 import { integerProducts } from './integer-products.ts';
 import { interpretProgram } from './interpret.ts';
 import { type Program, type Source, type Stage, StageBuilder } from './stage.ts';
-import { Dim } from './dim.ts';
 import { newTensorRef } from './tensor-ref.ts';
 import { verifyProgram } from './verify.ts';
 
@@ -20,19 +20,32 @@ const inputs = new Map([
   [scales, { dtype: 'float32' as const, dims: [5], data: Float32Array.of(1, 0.5, 0.25, 2, 4) }],
 ]);
 
-function dequantize(b: StageBuilder, x: Source, zeroPoint: Source | undefined, scale: (at: readonly Expr[]) => Expr): Stage {
+function dequantize(
+  b: StageBuilder,
+  x: Source,
+  zeroPoint: Source | undefined,
+  scale: (at: readonly Expr[]) => Expr,
+): Stage {
   return b.map('float32', x.shape, (at) => {
-    const value = zeroPoint ? sub(cast('int32', elementAt(x, at)), cast('int32', elementAt(zeroPoint, []))) : elementAt(x, at);
+    const value = zeroPoint
+      ? sub(cast('int32', elementAt(x, at)), cast('int32', elementAt(zeroPoint, [])))
+      : elementAt(x, at);
     return mul(cast('float32', value), scale(at));
   });
 }
 
 function matMul(b: StageBuilder, x: Source, y: Source): Stage {
-  return b.reduce('sum', 'float32', [x.shape[0], y.shape[1]], [x.shape[1]], ([m, n], [k]) => mul(elementAt(x, [m, k]), elementAt(y, [k, n])));
+  return b.reduce('sum', 'float32', [x.shape[0], y.shape[1]], [x.shape[1]], ([m, n], [k]) =>
+    mul(elementAt(x, [m, k]), elementAt(y, [k, n])),
+  );
 }
 
 function programOf(b: StageBuilder, last: Source): Program {
-  return { inputs: [...inputs.keys()], stages: b.stages, outputs: [{ tensor: newTensorRef('y', last.dtype, last.shape), source: last }] };
+  return {
+    inputs: [...inputs.keys()],
+    stages: b.stages,
+    outputs: [{ tensor: newTensorRef('y', last.dtype, last.shape), source: last }],
+  };
 }
 
 function run(program: Program): number[] {
@@ -44,11 +57,19 @@ describe('integerProducts', () => {
   it('sums integers and scales them afterwards', () => {
     const b = new StageBuilder();
     const half = () => constant('float32', 0.5);
-    const y = matMul(b, dequantize(b, q, zero, half), dequantize(b, w, undefined, ([, n]) => elementAt(scales, [n])));
+    const y = matMul(
+      b,
+      dequantize(b, q, zero, half),
+      dequantize(b, w, undefined, ([, n]) => elementAt(scales, [n])),
+    );
     const program = programOf(b, y);
     const made = integerProducts(program);
     verifyProgram(made);
-    expect(made.stages.map(({ kind, dtype }) => `${kind} ${dtype}`)).toEqual(['map int16', 'reduce int32', 'map float32']);
+    expect(made.stages.map(({ kind, dtype }) => `${kind} ${dtype}`)).toEqual([
+      'map int16',
+      'reduce int32',
+      'map float32',
+    ]);
     expect(run(made)).toEqual(run(program));
   });
 
@@ -67,19 +88,35 @@ describe('integerProducts', () => {
   it('leaves scales alone that change along the sum', () => {
     const b = new StageBuilder();
     const rows = newTensorRef('rows', 'float32', dims(4), { isConstant: true });
-    const y = matMul(b, dequantize(b, q, zero, () => constant('float32', 1)), dequantize(b, w, undefined, ([k]) => elementAt(rows, [k])));
+    const y = matMul(
+      b,
+      dequantize(b, q, zero, () => constant('float32', 1)),
+      dequantize(b, w, undefined, ([k]) => elementAt(rows, [k])),
+    );
     expect(integerProducts(programOf(b, y)).stages.some(({ dtype }) => dtype === 'int32')).toBe(false);
   });
 
   it('gives other readers the centred numbers too', () => {
     const b = new StageBuilder();
     const real = dequantize(b, q, zero, () => constant('float32', 0.5));
-    const y = matMul(b, real, dequantize(b, w, undefined, () => constant('float32', 2)));
-    const sum = b.map('float32', dims(3, 5), ([m, n]) => sub(elementAt(y, [m, n]), elementAt(real, [m, constant('index', 0)])));
+    const y = matMul(
+      b,
+      real,
+      dequantize(b, w, undefined, () => constant('float32', 2)),
+    );
+    const sum = b.map('float32', dims(3, 5), ([m, n]) =>
+      sub(elementAt(y, [m, n]), elementAt(real, [m, constant('index', 0)])),
+    );
     const program = programOf(b, sum);
     const made = integerProducts(program);
     verifyProgram(made);
-    expect(made.stages.map(({ kind, dtype }) => `${kind} ${dtype}`)).toEqual(['map int16', 'map float32', 'reduce int32', 'map float32', 'map float32']);
+    expect(made.stages.map(({ kind, dtype }) => `${kind} ${dtype}`)).toEqual([
+      'map int16',
+      'map float32',
+      'reduce int32',
+      'map float32',
+      'map float32',
+    ]);
     expect(run(made)).toEqual(run(program));
   });
 });

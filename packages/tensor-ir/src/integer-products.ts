@@ -4,17 +4,8 @@
 // What is computed at run time is centred, that is q − z, in a stage of its own of int16: whoever quantises it can write it
 // like that, all its readers share it, and windows pad it with zeros.
 
-import {
-  type Axis,
-  cast,
-  constant,
-  elementAt,
-  type Expr,
-  mul,
-  rewrite,
-  substituteAxes,
-} from './expr.ts';
-import { axesFor, type MapStage, type Program, type ReduceStage, type Source, sourcesOf, type Stage } from './stage.ts';
+import { type Axis, cast, constant, type Expr, elementAt, mul, rewrite, substituteAxes } from './expr.ts';
+import { axesFor, type MapStage, type Program, type ReduceStage, type Source, type Stage, sourcesOf } from './stage.ts';
 import { axesIn, type Load, loadsOf } from './structure.ts';
 import { rebuildStage } from './substitute-stages.ts';
 
@@ -41,7 +32,8 @@ export function integerProducts(program: Program): Program {
   for (const original of program.stages) {
     const product = original.kind === 'reduce' ? productOf(original) : undefined;
     const stage = rebuildStage(original, (source) => withReplacement(replaced, source));
-    if (product && original.kind === 'reduce') replaced.set(original, emit(rewriteProduct(original, product, replaced, centreOf, emit)));
+    if (product && original.kind === 'reduce')
+      replaced.set(original, emit(rewriteProduct(original, product, replaced, centreOf, emit)));
     else {
       const parts = stage.kind === 'map' && original.kind === 'map' ? dequantized(original.body) : undefined;
       if (parts && stage.kind === 'map' && original.kind === 'map' && wanted.has(parts.centred)) {
@@ -56,7 +48,14 @@ export function integerProducts(program: Program): Program {
     }
   }
   const outputs = program.outputs.map((output) => ({ ...output, source: replacementOf(replaced, output.source) }));
-  return { ...program, stages: withoutUnread(stages, outputs.map(({ source }) => source)), outputs };
+  return {
+    ...program,
+    stages: withoutUnread(
+      stages,
+      outputs.map(({ source }) => source),
+    ),
+    outputs,
+  };
 }
 
 /** The int16 stages that products read, by what they are made of. */
@@ -71,10 +70,19 @@ class Centres {
   }
 
   has(centred: Centred): boolean {
-    return !isWeight(centred) && isIdentity(centred.load) && (this.#made.get(centred.load.source)?.has(keyOfZero(centred)) ?? false);
+    return (
+      !isWeight(centred) &&
+      isIdentity(centred.load) &&
+      (this.#made.get(centred.load.source)?.has(keyOfZero(centred)) ?? false)
+    );
   }
 
-  stageOf(centred: Centred, like: Stage, replaced: ReadonlyMap<Stage, Stage>, emit: (stage: MapStage) => MapStage): MapStage {
+  stageOf(
+    centred: Centred,
+    like: Stage,
+    replaced: ReadonlyMap<Stage, Stage>,
+    emit: (stage: MapStage) => MapStage,
+  ): MapStage {
     const { load, zero } = centred;
     const list = this.#made.get(load.source)!;
     const known = list.get(keyOfZero(centred));
@@ -82,7 +90,12 @@ class Centres {
     const source = replacementOf(replaced, load.source);
     const axes = axesFor(source.shape);
     const whole: Expr = cast('int32', elementAt(source, axes));
-    const body = cast('int16', zero ? { kind: 'binary', type: 'int32', op: 'sub', a: whole, b: cast('int32', swapSources(zero, replaced)) } : whole);
+    const body = cast(
+      'int16',
+      zero
+        ? { kind: 'binary', type: 'int32', op: 'sub', a: whole, b: cast('int32', swapSources(zero, replaced)) }
+        : whole,
+    );
     const made = emit({
       kind: 'map',
       id: -1,
@@ -151,7 +164,7 @@ function centredOf(e: Expr): Centred | undefined {
   const load = whole.x;
   const bare = zero && strip(zero);
   if (bare && bare.kind !== 'load' && bare.kind !== 'const') return undefined;
-  if (bare && (!narrow.has(bare.type) && bare.kind === 'load')) return undefined;
+  if (bare && !narrow.has(bare.type) && bare.kind === 'load') return undefined;
   const centred = { load, zero: bare };
   if (!isWeight(centred) && bare && axesIn([bare]).size > 0) return undefined;
   if (bare?.kind === 'load' && bare.guard) return undefined;
@@ -198,7 +211,10 @@ function integerFactor(e: Expr): Factor | undefined {
   const { load, zero } = centred;
   if (!load.guard) return { centred, scale: undefined };
   const fill = strip(load.fill!);
-  const isZero = zero?.kind === 'load' ? fill.kind === 'load' && fill.source === zero.source : fill.kind === 'const' && Number(fill.value) === Number(zero?.kind === 'const' ? zero.value : 0);
+  const isZero =
+    zero?.kind === 'load'
+      ? fill.kind === 'load' && fill.source === zero.source
+      : fill.kind === 'const' && Number(fill.value) === Number(zero?.kind === 'const' ? zero.value : 0);
   return isZero ? { centred, scale: undefined } : undefined;
 }
 
@@ -238,18 +254,25 @@ function rewriteProduct(
     const { load, zero } = centred;
     if (isWeight(centred)) {
       const whole = cast('int32', load);
-      return zero ? { kind: 'binary', type: 'int32', op: 'sub', a: whole, b: cast('int32', swapSources(zero, replaced)) } : whole;
+      return zero
+        ? { kind: 'binary', type: 'int32', op: 'sub', a: whole, b: cast('int32', swapSources(zero, replaced)) }
+        : whole;
     }
     const stage = centreOf(centred, original);
     const index = load.index.map((e) => swapSources(e, replaced));
-    return cast('int32', elementAt(stage, index, load.guard && { when: swapSources(load.guard, replaced), otherwise: 0 }));
+    return cast(
+      'int32',
+      elementAt(stage, index, load.guard && { when: swapSources(load.guard, replaced), otherwise: 0 }),
+    );
   });
   const sums: ReduceStage = { ...original, dtype: 'int32', body: mul(a, b) };
   const [sa, sb] = factors.map(({ scale }) => scale && swapSources(scale, replaced));
   if (!sa || !sb) return sums;
   emit(sums);
   const axes = axesFor(original.shape);
-  const values = new Map<Axis, Expr>(original.axes.map((axis, at) => [axis, { kind: 'axis', type: 'index', axis: axes[at] }]));
+  const values = new Map<Axis, Expr>(
+    original.axes.map((axis, at) => [axis, { kind: 'axis', type: 'index', axis: axes[at] }]),
+  );
   const body = mul(cast('float32', elementAt(sums, axes)), substituteAxes(mul(sa, sb), values));
   const { over: _over, op: _op, selectLast: _last, ...base } = original;
   return { ...base, kind: 'map', axes, body };

@@ -25,11 +25,18 @@ it('stores what lies between convolutions channels-last, and weights of depthwis
   );
   const squared = builder.map('float32', second.shape, (i) => mul(elementAt(second, i), elementAt(second, i)));
   const doubled = builder.map('float32', second.shape, (i) => add(elementAt(squared, i), elementAt(squared, i)));
-  const total = builder.reduce('sum', 'float32', size(1, 16), size(2, 2), (i, [h, v]) => elementAt(squared, [...i, h, v]));
-  const outputs = [doubled, total].map((source, at) => ({ tensor: newTensorRef(`out${at}`, 'float32', source.shape), source }));
+  const total = builder.reduce('sum', 'float32', size(1, 16), size(2, 2), (i, [h, v]) =>
+    elementAt(squared, [...i, h, v]),
+  );
+  const outputs = [doubled, total].map((source, at) => ({
+    tensor: newTensorRef(`out${at}`, 'float32', source.shape),
+    source,
+  }));
   const fused = assignLayouts(fuseProgram({ inputs: [x, w, depthwise], stages: builder.stages, outputs }));
   fused.kernels.forEach(verifyKernel);
-  const orders = new Map(fused.kernels.flatMap((kernel) => kernel.outputs).map(({ tensor, stage }) => [stage.kind, tensor.order]));
+  const orders = new Map(
+    fused.kernels.flatMap((kernel) => kernel.outputs).map(({ tensor, stage }) => [stage.kind, tensor.order]),
+  );
   const written = fused.kernels.map((kernel) => kernel.outputs[0].tensor.order?.join());
   expect(written).toContain('0,2,3,1');
   expect(written).toContain('1,2,3,0');

@@ -1,7 +1,7 @@
 // Layout assignment: images that convolutions and pools read and write are stored channels-last, so that a window's channels
 // are contiguous; what lies between them follows. Nobody else notices: indices stay logical.
 
-import { type Axis, elementAt, type Expr, rewrite } from './expr.ts';
+import { type Axis, type Expr, elementAt, rewrite } from './expr.ts';
 import type { FusedProgram } from './fuse.ts';
 import type { Kernel } from './kernel.ts';
 import { axesFor, bodiesOf, type MapStage, type ReduceStage, type Stage } from './stage.ts';
@@ -51,7 +51,8 @@ function windowedImage(kernel: Kernel): TensorRef | undefined {
   if (kernel.class !== 'contraction' || head.kind !== 'reduce') return undefined;
   for (const load of loadsOf(head.body)) {
     if (load.source.kind !== 'tensor' || load.source.isConstant) continue;
-    if (load.index.length >= 3 && load.index.every((e, at) => (at < 2 ? !mixes(e, head, true) : mixes(e, head, false)))) return load.source;
+    if (load.index.length >= 3 && load.index.every((e, at) => (at < 2 ? !mixes(e, head, true) : mixes(e, head, false))))
+      return load.source;
   }
   return undefined;
 }

@@ -16,8 +16,10 @@ export function costOf(root: Expr): number {
     if (e.type === 'index' && e.kind !== 'bounded' && e.kind !== 'cast') {
       if (e.kind === 'binary' && (e.op === 'div' || e.op === 'mod')) cost += 2;
     } else if (e.kind === 'load') cost += 1;
-    else if (e.kind === 'unary') cost += veryExpensive.has(e.op) ? 16 : expensive.has(e.op) ? 10 : e.op === 'sqrt' ? 4 : 1;
-    else if (e.kind === 'binary') cost += e.op === 'pow' ? 24 : e.op === 'div' || e.op === 'mod' || e.op === 'rem' ? 4 : 1;
+    else if (e.kind === 'unary')
+      cost += veryExpensive.has(e.op) ? 16 : expensive.has(e.op) ? 10 : e.op === 'sqrt' ? 4 : 1;
+    else if (e.kind === 'binary')
+      cost += e.op === 'pow' ? 24 : e.op === 'div' || e.op === 'mod' || e.op === 'rem' ? 4 : 1;
     else if (e.kind === 'select' || e.kind === 'compare' || e.kind === 'cast' || e.kind === 'bounded') cost += 1;
     switch (e.kind) {
       case 'load':

@@ -2,7 +2,7 @@
 
 import { elementAt } from './expr.ts';
 import { substituteSources } from './inline.ts';
-import { axesFor, bodiesOf, type MapStage, type Program, sourcesOf, type Source, type Stage } from './stage.ts';
+import { axesFor, bodiesOf, type MapStage, type Program, type Source, type Stage, sourcesOf } from './stage.ts';
 import {
   costOf,
   indexMapLoad,
@@ -71,7 +71,8 @@ function substituteOnce(program: Program, known: ReadonlyMap<Stage, ReadonlySet<
     origins.set(stage, own);
     stages.push(stage);
   }
-  const sourceOf = (original: Source): Source => (original.kind === 'tensor' ? original : (rebuilt.get(original) ?? original));
+  const sourceOf = (original: Source): Source =>
+    original.kind === 'tensor' ? original : (rebuilt.get(original) ?? original);
   return { stages, sourceOf, origins };
 }
 
@@ -118,7 +119,9 @@ function isProduct(reader: Stage): boolean {
 /** A matrix product has no use for guarded loads; a window has. */
 function acceptsGuard(reader: Stage): boolean {
   if (!isProduct(reader)) return true;
-  return loadsOf((reader as MapStage).body).some((load) => load.guard !== undefined || load.index.some((e) => e.kind === 'binary'));
+  return loadsOf((reader as MapStage).body).some(
+    (load) => load.guard !== undefined || load.index.some((e) => e.kind === 'binary'),
+  );
 }
 
 /** The contraction or window whose elements a map reads one to one, when it is the only reader. */

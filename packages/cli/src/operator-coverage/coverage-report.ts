@@ -39,12 +39,12 @@ const introduction = `Made by \`onnx-ts coverage\`, which runs ONNX's backend te
 
     onnx-ts coverage FOLDER --output docs/coverage.md
 
-A case belongs to the operator of its only node, and to each of its operators when its graph has several nodes. *Cases*
+A case belongs to the operator of its only node, and to each of its operators when its graph has several nodes. _Cases_
 groups them by the operator sets that their models import: \`7–12: 5\` means five cases with an operator set from 7 to 12,
 in all of which the operator means the same. In the columns of providers a number means that so many cases pass and that
 none does anything else; an operator whose cases fail for the fault of another one beside it counts as failing too.`;
 
-const legend = `A *fail* is a wrong result or an error, *unsupported* an operator, type or attribute that is missing. The interpreter
+const legend = `A _fail_ is a wrong result or an error, _unsupported_ an operator, type or attribute that is missing. The interpreter
 leaves \`light\` out, and counts less for its operators: an image classifier in full size takes it minutes.`;
 
 export function coverageReport(

@@ -2,19 +2,25 @@
 const shownLines = 20;
 
 /**
- * A summary of how the lines of two texts differ, whatever their order.
+ * A summary of how the lines of two Markdown texts differ, whatever their order. How tables are padded does not count: that
+ * is up to formatters.
  * @returns undefined when the texts are equal
  */
-export function textDifference(before: string, after: string): string | undefined {
+export function textDifference(first: string, second: string): string | undefined {
+  const [before, after] = [withoutPadding(first), withoutPadding(second)];
   if (before === after) return undefined;
   const lines = [
     ...linesMissing(before, after).map((line) => `- ${line}`),
     ...linesMissing(after, before).map((line) => `+ ${line}`),
   ];
-  if (lines.length === 0) return 'the order of lines or their ends differ';
+  if (lines.length === 0) return 'lines are in another order';
   const shown = lines.slice(0, shownLines);
   if (lines.length > shownLines) shown.push(`and ${lines.length - shownLines} more lines`);
   return shown.join('\n');
+}
+
+function withoutPadding(text: string): string {
+  return text.replaceAll('\r\n', '\n').replaceAll(/ {2,}/g, ' ').replaceAll(/-{2,}/g, '--');
 }
 
 function linesMissing(from: string, other: string): string[] {

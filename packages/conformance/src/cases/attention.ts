@@ -45,7 +45,13 @@ function attention(b: CaseBuilder): void {
     return isPacked ? [batch, length, count * width] : [batch, count, length, width];
   };
   const style = b.draws.below(4);
-  const maskShape = b.draws.pick([[queries, total], [1, 1, queries, total], [batch, 1, queries, total], [batch, heads, queries, total], [1, total]]);
+  const maskShape = b.draws.pick([
+    [queries, total],
+    [1, 1, queries, total],
+    [batch, 1, queries, total],
+    [batch, heads, queries, total],
+    [1, total],
+  ]);
   const mask =
     style === 1 ? b.random(dtype, maskShape, kinds) : style === 2 ? b.operand(boolMask(b, maskShape)) : undefined;
   const hasPast = past > 0;
@@ -109,7 +115,9 @@ function microsoftRotary(b: CaseBuilder): void {
   const { batch, heads, queries, size } = drawHeads(b, [8, 16, 4, 2]);
   const isPacked = b.draws.coin();
   b.allow({ ulps: 4, spread: 4 });
-  const positions = b.draws.coin() ? b.operand(drawIntegers(b.draws, 'int64', [batch, queries], 0, 11)) : b.int64s([b.draws.between(0, 12 - queries)]);
+  const positions = b.draws.coin()
+    ? b.operand(drawIntegers(b.draws, 'int64', [batch, queries], 0, 11))
+    : b.int64s([b.draws.between(0, 12 - queries)]);
   const inputs = [
     b.random(dtype, isPacked ? [batch, queries, heads * size] : [batch, heads, queries, size], kinds),
     positions,
@@ -216,7 +224,9 @@ function groupQuery(b: CaseBuilder): void {
   const isPrompt = b.draws.coin();
   const length = isPrompt ? queries : 1;
   const room = isPrompt ? b.draws.pick([0, queries, queries + 3]) : past + b.draws.pick([0, 1, 2]);
-  const lengths = Array.from({ length: batch }, () => (isPrompt ? b.draws.between(1, length) : b.draws.between(0, past) + 1));
+  const lengths = Array.from({ length: batch }, () =>
+    isPrompt ? b.draws.between(1, length) : b.draws.between(0, past) + 1,
+  );
   const total = isPrompt ? length : Math.max(...lengths);
   const isPacked = b.draws.oneIn(3);
   const cacheDims = [batch, kvHeads, room, size];
@@ -226,7 +236,13 @@ function groupQuery(b: CaseBuilder): void {
     isPacked ? undefined : b.random(dtype, [batch, length, kvHeads * size], kinds),
     b.random(dtype, cacheDims, kinds),
     b.random(dtype, cacheDims, kinds),
-    b.operand(encodeTensor('int32', [batch], lengths.map((item) => item - 1))),
+    b.operand(
+      encodeTensor(
+        'int32',
+        [batch],
+        lengths.map((item) => item - 1),
+      ),
+    ),
     b.scalar('int32', total),
     rotates ? b.random(dtype, [16, size / 2], ['unit']) : undefined,
     rotates ? b.random(dtype, [16, size / 2], ['unit']) : undefined,
@@ -241,7 +257,10 @@ function groupQuery(b: CaseBuilder): void {
     local_window_size: b.draws.oneIn(4) ? b.draws.between(1, 5) : undefined,
     smooth_softmax: b.draws.oneIn(5) ? 1 : undefined,
   };
-  const [y, presentKey, presentValue] = b.ops('GroupQueryAttention', inputs, attributes, { domain: microsoft, outputs: 3 });
+  const [y, presentKey, presentValue] = b.ops('GroupQueryAttention', inputs, attributes, {
+    domain: microsoft,
+    outputs: 3,
+  });
   // What padded positions hold is left open: only the rest of the prompt counts.
   const isFull = !isPrompt || lengths.every((item) => item === length);
   if (isFull) b.output(y, dtype);

@@ -21,12 +21,20 @@ function branch(b: CaseBuilder): void {
     for (let at = 0; at < outputs; at++) {
       // A branch may give back a value from outside, of another shape than the other branch does.
       const value = body.op(b.draws.pick(['Neg', 'Abs', 'Identity']), [b.draws.pick([outer, x])]);
-      const isReduced = side === 1 && isOtherShape && shape.length > 0;
-      body.output(isReduced ? body.op('Unsqueeze', [value, body.constant(encodeTensor('int64', [1], [0]))]) : value, dtype);
+      const isReduced = side === 1 && isOtherShape && b.opset >= 13;
+      body.output(
+        isReduced ? body.op('Unsqueeze', [value, body.constant(encodeTensor('int64', [1], [0]))]) : value,
+        dtype,
+      );
     }
     return body.message();
   });
-  const results = b.ops('If', [condition], { then_branch: { graph: bodies[0] }, else_branch: { graph: bodies[1] } }, { outputs });
+  const results = b.ops(
+    'If',
+    [condition],
+    { then_branch: { graph: bodies[0] }, else_branch: { graph: bodies[1] } },
+    { outputs },
+  );
   for (const name of results) b.graph.output(b.draws.coin() ? b.op('Abs', [name]) : name);
 }
 
@@ -41,7 +49,10 @@ function loop(b: CaseBuilder): void {
   const going = body.input('bool', []);
   const state = body.input(dtype, b.draws.coin() ? shape : undefined);
   const next = body.op(b.draws.pick(['Add', 'Max', 'Sub']), [state, captured]);
-  const scaled = body.op('Mul', [next, body.op('Cast', [iteration], { to: { float32: 1, int64: 7, int32: 6 }[dtype] })]);
+  const scaled = body.op('Mul', [
+    next,
+    body.op('Cast', [iteration], { to: { float32: 1, int64: 7, int32: 6 }[dtype] }),
+  ]);
   // The loop ends when the condition says so, or after so many rounds.
   const stops = b.draws.oneIn(3);
   const limit = body.constant(encodeTensor('int64', [], [b.draws.between(0, 4)]));
@@ -89,7 +100,9 @@ function sequence(b: CaseBuilder): void {
   let list = b.op('SequenceConstruct', items);
   let length = items.length;
   for (let steps = b.draws.below(3); steps > 0; steps--) {
-    const position = b.draws.coin() ? b.scalar(b.draws.pick(['int64', 'int32'] as const), b.draws.between(-length, length - 1)) : undefined;
+    const position = b.draws.coin()
+      ? b.scalar(b.draws.pick(['int64', 'int32'] as const), b.draws.between(-length, length - 1))
+      : undefined;
     if (b.draws.coin()) {
       list = b.op('SequenceInsert', [list, b.random(dtype, shape, kinds), position]);
       length++;
@@ -100,7 +113,10 @@ function sequence(b: CaseBuilder): void {
   }
   switch (b.draws.below(3)) {
     case 0:
-      return b.output(b.op('ConcatFromSequence', [list], { axis: b.draws.between(0, shape.length - 1), new_axis: b.draws.below(2) }), dtype);
+      return b.output(
+        b.op('ConcatFromSequence', [list], { axis: b.draws.between(0, shape.length - 1), new_axis: b.draws.below(2) }),
+        dtype,
+      );
     case 1:
       return b.output(b.op('SequenceAt', [list, b.scalar('int64', b.draws.between(-length, length - 1))]), dtype);
     default:
@@ -119,7 +135,8 @@ function splitToSequence(b: CaseBuilder): void {
   const split = style === 0 ? undefined : style === 1 ? b.scalar('int64', piece) : b.int64s(sizes);
   const x = b.random('float32', shape, kinds);
   const list = b.op('SplitToSequence', [x, split], { axis: signedAxis(b, axis, shape.length), keepdims });
-  if (style === 0 && keepdims === 0) return b.output(b.op('ConcatFromSequence', [list], { axis, new_axis: 1 }), 'float32');
+  if (style === 0 && keepdims === 0)
+    return b.output(b.op('ConcatFromSequence', [list], { axis, new_axis: 1 }), 'float32');
   b.output(b.op('ConcatFromSequence', [list], { axis }), 'float32');
 }
 
@@ -152,6 +169,6 @@ export const control: Family = {
     Scan: (b) => (b.opset >= 11 ? scan(b) : loop(b)),
     SequenceConstruct: sequence,
     SplitToSequence: splitToSequence,
-    'NonZero#late': late,
+    'NonZero#late': (b) => (b.opset >= 13 ? late(b) : branch(b)),
   },
 };

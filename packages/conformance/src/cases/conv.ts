@@ -43,7 +43,13 @@ export function drawWindow(b: CaseBuilder, options: WindowOptions = {}): Window 
     const most = smallPads ? kernel - 1 : 3;
     const pads = isExplicit ? [Math.min(most, b.draws.below(3)), Math.min(most, b.draws.below(4))] : [0, 0];
     const least = Math.max(1, autoPad === 'SAME_UPPER' || autoPad === 'SAME_LOWER' ? 1 : reach - pads[0] - pads[1]);
-    return { kernel, dilation, pads, stride: b.draws.pickEarly([1, 2, 3]), image: b.draws.between(least, Math.max(least, largest)) };
+    return {
+      kernel,
+      dilation,
+      pads,
+      stride: b.draws.pickEarly([1, 2, 3]),
+      image: b.draws.between(least, Math.max(least, largest)),
+    };
   });
   const pads = [...axes.map((axis) => axis.pads[0]), ...axes.map((axis) => axis.pads[1])];
   const strides = axes.map((axis) => axis.stride);
@@ -77,7 +83,8 @@ function drawChannels(b: CaseBuilder): Channels {
   const style = b.draws.below(5);
   const batch = b.draws.pick([1, 2, 3]);
   if (style === 3) return { batch, group: b.draws.pick([3, 8, 4, 16, 17]), from: 1, to: b.draws.pick([1, 2]) };
-  if (style === 4) return { batch, group: b.draws.pick([2, 3, 4]), from: b.draws.pick([2, 3, 4]), to: b.draws.pick([2, 1, 3]) };
+  if (style === 4)
+    return { batch, group: b.draws.pick([2, 3, 4]), from: b.draws.pick([2, 3, 4]), to: b.draws.pick([2, 1, 3]) };
   return { batch, group: 1, from: b.draws.pick([1, 2, 3, 4, 8, 16]), to: b.draws.pick([1, 2, 3, 4, 8, 16, 17]) };
 }
 
@@ -106,13 +113,16 @@ function convTranspose(b: CaseBuilder): void {
   const image = window.image.map((size) => Math.min(size, 7));
   const rank = image.length;
   // What lies over the image's border may be cut off again, but not all of it.
-  const full = image.map((size, axis) => (size - 1) * window.strides[axis] + (window.kernel[axis] - 1) * window.dilations[axis] + 1);
+  const full = image.map(
+    (size, axis) => (size - 1) * window.strides[axis] + (window.kernel[axis] - 1) * window.dilations[axis] + 1,
+  );
   const isEmpty = full.some((size, axis) => size - window.pads[axis] - window.pads[axis + rank] < 1);
   const pads = isEmpty ? undefined : window.attributes.pads;
   const extra = window.strides.map((stride, axis) => b.draws.below(Math.max(stride, window.dilations[axis])));
-  const output = b.draws.oneIn(4) && !isEmpty
-    ? full.map((size, axis) => Math.max(1, size - b.draws.below(window.kernel[axis]) + b.draws.below(2)))
-    : undefined;
+  const output =
+    b.draws.oneIn(4) && !isEmpty
+      ? full.map((size, axis) => Math.max(1, size - b.draws.below(window.kernel[axis]) + b.draws.below(2)))
+      : undefined;
   b.allowSums(from * countOf(window.kernel) + 1, 2);
   const inputs = [
     b.random(dtype, [batch, group * from, ...image], kinds),
@@ -157,7 +167,13 @@ function qlinearConv(b: CaseBuilder): void {
   const perChannel = b.draws.coin();
   const scales = (dims: readonly number[]): string => {
     const generator = b.draws.generator();
-    return b.operand(encodeTensor('float32', dims, Array.from({ length: countOf(dims) }, () => 0.01 + generator.uniform() * 0.1)));
+    return b.operand(
+      encodeTensor(
+        'float32',
+        dims,
+        Array.from({ length: countOf(dims) }, () => 0.01 + generator.uniform() * 0.1),
+      ),
+    );
   };
   b.allow({ integers: 1 });
   const kernelDims = perChannel ? [count] : [];
@@ -168,7 +184,13 @@ function qlinearConv(b: CaseBuilder): void {
     b.random(kernelType, [count, from, ...window.kernel], ['wide', 'small']),
     scales(kernelDims),
     // Some runtimes take no different zero points for the channels.
-    b.operand(encodeTensor(kernelType, kernelDims, Array(countOf(kernelDims)).fill(kernelType === 'uint8' ? b.draws.below(200) : 0))),
+    b.operand(
+      encodeTensor(
+        kernelType,
+        kernelDims,
+        Array(countOf(kernelDims)).fill(kernelType === 'uint8' ? b.draws.below(200) : 0),
+      ),
+    ),
     scales([]),
     zeroPoint(b, dtype, []),
     b.draws.maybe(() => b.operand(drawIntegers(b.draws, 'int32', [count], -1000, 1000))),
@@ -225,4 +247,3 @@ export const convolutions: Family = {
     DeformConv: deformConv,
   },
 };
-

@@ -1,7 +1,7 @@
 // One element in, one element out: functions, activations, arithmetic with broadcasting.
 
-import { bitsOf as bits, type DType, isFloat } from '@onnx-ts/tensor-ir';
 import { codeOfDType as codeOf } from '@onnx-ts/core/internal';
+import { bitsOf as bits, type DType, isFloat } from '@onnx-ts/tensor-ir';
 import type { Family } from '../case.ts';
 import type { CaseBuilder } from '../case-builder.ts';
 import { type Attributes, float } from '../graph-builder.ts';
@@ -110,7 +110,12 @@ const inexactUnary: Readonly<Record<string, UnaryOptions>> = {
   LeakyRelu: { ulps: 1, attributes: oneOf('alpha', alphas) },
   ThresholdedRelu: { attributes: oneOf('alpha', alphas) },
   Swish: { ulps: 12, attributes: oneOf('alpha', alphas) },
-  HardSigmoid: { ulps: 2, spread: 1, kinds: bounded, attributes: (b) => ({ ...oneOf('alpha', alphas)(b), ...oneOf('beta', alphas)(b) }) },
+  HardSigmoid: {
+    ulps: 2,
+    spread: 1,
+    kinds: bounded,
+    attributes: (b) => ({ ...oneOf('alpha', alphas)(b), ...oneOf('beta', alphas)(b) }),
+  },
   Gelu: {
     ulps: 8,
     spread: 2,
@@ -241,7 +246,8 @@ export const logic: Family = {
 /** Integers in the float range of a type, so that conversions are defined. */
 function castable(b: CaseBuilder, from: DType, to: DType): string {
   const shape = drawShape(b.draws);
-  if (isFloat(from) && !isFloat(to) && to !== 'bool') return b.operand(drawFloats(b.draws, from, shape, to.startsWith('u') ? 0 : -2, 2));
+  if (isFloat(from) && !isFloat(to) && to !== 'bool')
+    return b.operand(drawFloats(b.draws, from, shape, to.startsWith('u') ? 0 : -2, 2));
   return b.random(from, shape, allKinds);
 }
 
@@ -259,7 +265,9 @@ export const casts: Family = {
     'Cast#text'(b) {
       const types = b.dtypes('T1').filter((dtype) => numeric(dtype) && !dtype.startsWith('float4'));
       const from = b.dtype(types);
-      b.output(b.op('Cast', [b.random(from, drawShape(b.draws), ['small', 'unit', 'normal'])], { to: codeOf('string') }));
+      b.output(
+        b.op('Cast', [b.random(from, drawShape(b.draws), ['small', 'unit', 'normal'])], { to: codeOf('string') }),
+      );
     },
     CastLike(b) {
       const from = b.dtype(b.dtypes('T1').filter(numeric));
@@ -269,7 +277,9 @@ export const casts: Family = {
     BitCast(b) {
       const from = b.dtype(b.dtypes('T1').filter(numeric));
       const to = b.dtype(b.dtypes('T2').filter((dtype) => numeric(dtype) && bits(dtype) === bits(from)));
-      b.output(b.op('BitCast', [b.random(from, drawShape(b.draws), ['small', 'unit', 'normal', 'wide'])], { to: codeOf(to) }));
+      b.output(
+        b.op('BitCast', [b.random(from, drawShape(b.draws), ['small', 'unit', 'normal', 'wide'])], { to: codeOf(to) }),
+      );
     },
   },
 };

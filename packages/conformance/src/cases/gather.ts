@@ -7,10 +7,20 @@ import { countOf, drawShape, type Generator } from '../random.ts';
 import { allKinds, encodeTensor } from '../values.ts';
 import { drawAxis, signedAxis } from './movement.ts';
 
-function indexTensor(b: CaseBuilder, dims: readonly number[], pick: (generator: Generator, at: number) => number): string {
+function indexTensor(
+  b: CaseBuilder,
+  dims: readonly number[],
+  pick: (generator: Generator, at: number) => number,
+): string {
   const dtype = b.draws.pick(['int64', 'int32'] as const);
   const generator = b.draws.generator();
-  return b.operand(encodeTensor(dtype, dims, Array.from({ length: countOf(dims) }, (_, at) => pick(generator, at))));
+  return b.operand(
+    encodeTensor(
+      dtype,
+      dims,
+      Array.from({ length: countOf(dims) }, (_, at) => pick(generator, at)),
+    ),
+  );
 }
 
 /** Positions in [−size, size), or only those from 0 on. */
@@ -47,7 +57,9 @@ function gatherND(b: CaseBuilder): void {
   const outer = drawShape(b.draws, { maxRank: 2, budget: 20 });
   const dims = [...shape.slice(0, batch), ...outer, length];
   const generator = b.draws.generator();
-  const values = Array.from({ length: countOf(dims) }, (_, at) => position(generator, shape[batch + (at % length)], true));
+  const values = Array.from({ length: countOf(dims) }, (_, at) =>
+    position(generator, shape[batch + (at % length)], true),
+  );
   const indices = b.operand(encodeTensor('int64', dims, values));
   const attributes = { batch_dims: batch === 0 && b.draws.coin() ? undefined : batch };
   b.output(b.op('GatherND', [b.random(dtype, shape, allKinds), indices], b.opset >= 12 ? attributes : {}), dtype);
@@ -93,7 +105,10 @@ function scatterElements(op: string): (b: CaseBuilder) => void {
     const kinds = combines && isFloat(dtype) ? (['small'] as const) : allKinds;
     if (reduction === 'mul') b.allow({ ulps: 8 });
     const inputs = [b.random(dtype, shape, kinds), indices, b.random(dtype, picked, kinds)];
-    const attributes = { axis: axis === 0 && b.draws.coin() ? undefined : signedAxis(b, axis, shape.length), reduction };
+    const attributes = {
+      axis: axis === 0 && b.draws.coin() ? undefined : signedAxis(b, axis, shape.length),
+      reduction,
+    };
     b.output(b.op(op, inputs, attributes), dtype);
   };
 }

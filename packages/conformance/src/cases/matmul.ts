@@ -113,7 +113,13 @@ function matmulInteger(b: CaseBuilder): void {
   const perRow = left.length === 2 && !b.isPeer && b.draws.oneIn(3);
   const leftZero = b.draws.maybe(() => b.random(leftType, perRow ? [rows!] : b.draws.coin() ? [] : [1], zeroKinds));
   const rightZero = b.draws.maybe(() => {
-    return b.random(rightType, right.length >= 2 && b.draws.oneIn(3) ? [...right.slice(0, -2).map(() => 1), ...(right.length > 2 ? [1] : []), columns] : [], zeroKinds);
+    return b.random(
+      rightType,
+      right.length >= 2 && b.draws.oneIn(3)
+        ? [...right.slice(0, -2).map(() => 1), ...(right.length > 2 ? [1] : []), columns]
+        : [],
+      zeroKinds,
+    );
   });
   const values: readonly ValueKind[] = ['small', 'wide'];
   const inputs = [b.random(leftType, left, values), b.random(rightType, right, values), leftZero, rightZero];

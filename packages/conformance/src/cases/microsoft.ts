@@ -16,7 +16,10 @@ type Generator = (b: CaseBuilder) => void;
 function skipNorm(op: string): Generator {
   return (b) => {
     const dtype = b.dtype();
-    const shape = [...drawShape(b.draws, { minRank: 1, maxRank: 2, budget: 12, least: 1 }), b.draws.pick([8, 1, 3, 16, 33, 64])];
+    const shape = [
+      ...drawShape(b.draws, { minRank: 1, maxRank: 2, budget: 12, least: 1 }),
+      b.draws.pick([8, 1, 3, 16, 33, 64]),
+    ];
     const inner = shape.slice(-1);
     const hasBeta = op === 'SkipLayerNormalization';
     b.allow({ ulps: 16, spread: 32 });
@@ -29,7 +32,12 @@ function skipNorm(op: string): Generator {
       b.draws.maybe(() => b.random(dtype, inner, kinds)),
     ];
     const wantsSum = b.draws.coin();
-    const [y, , , sum] = b.ops(op, inputs, { epsilon: b.draws.maybe(() => float(1e-5)) }, { domain, outputs: [true, false, false, wantsSum] });
+    const [y, , , sum] = b.ops(
+      op,
+      inputs,
+      { epsilon: b.draws.maybe(() => float(1e-5)) },
+      { domain, outputs: [true, false, false, wantsSum] },
+    );
     b.output(y, dtype);
     if (wantsSum) b.output(sum);
   };
@@ -61,7 +69,9 @@ function biasSoftmax(b: CaseBuilder): void {
   const isInner = b.draws.below(2);
   b.allow({ ulps: 16 });
   // The bias repeats over the leading axes, or (not inner) over those between the batch and the softmax.
-  const bias = isInner ? [...shape.slice(0, axis).map(() => 1), ...shape.slice(axis)] : [shape[0], ...shape.slice(1, axis).map(() => 1), ...shape.slice(axis)];
+  const bias = isInner
+    ? [...shape.slice(0, axis).map(() => 1), ...shape.slice(axis)]
+    : [shape[0], ...shape.slice(1, axis).map(() => 1), ...shape.slice(axis)];
   const inputs = [b.random(dtype, shape, kinds), b.random(dtype, bias, kinds)];
   b.output(b.op('BiasSoftmax', inputs, { axis, is_inner_broadcast: isInner }, domain), dtype);
 }
@@ -95,7 +105,12 @@ function fusedGemm(b: CaseBuilder): void {
     b.random(dtype, transB ? [n, k] : [k, n], kinds),
     b.draws.maybe(() => b.random(dtype, b.draws.pick([[n], [m, n], [1, n], [m, 1], []]), kinds)),
   ];
-  const attributes = { transA, transB, activation, activation_alpha: activation === 'LeakyRelu' ? float(0.1) : undefined };
+  const attributes = {
+    transA,
+    transB,
+    activation,
+    activation_alpha: activation === 'LeakyRelu' ? float(0.1) : undefined,
+  };
   b.output(b.op('FusedGemm', inputs, attributes, domain), dtype);
 }
 
@@ -123,7 +138,11 @@ function groupNorm(op: string): Generator {
     b.allow({ ulps: 16, spread: 32 });
     const inner = [groups * each];
     const gammaType = b.dtype('M');
-    const inputs = [b.random(dtype, shape, ['normal']), b.random(gammaType, inner, kinds), b.random(gammaType, inner, kinds)];
+    const inputs = [
+      b.random(dtype, shape, ['normal']),
+      b.random(gammaType, inner, kinds),
+      b.random(gammaType, inner, kinds),
+    ];
     const isSkip = op === 'SkipGroupNorm';
     if (isSkip) inputs.push(b.random(dtype, shape, kinds));
     const attributes = { groups, activation: b.draws.below(2), epsilon: b.draws.maybe(() => float(1e-3)) };
@@ -195,7 +214,16 @@ function qlinearPair(op: string): Generator {
     const [, left, right] = drawBroadcastable(b.draws, 2, { least: 1 });
     b.allow({ integers: 1 });
     const optional = (): string | undefined => maybeZero(b, dtype);
-    const inputs = [b.random(dtype, left, bytes), scale(b), optional(), b.random(dtype, right, bytes), scale(b), optional(), scale(b), optional()];
+    const inputs = [
+      b.random(dtype, left, bytes),
+      scale(b),
+      optional(),
+      b.random(dtype, right, bytes),
+      scale(b),
+      optional(),
+      scale(b),
+      optional(),
+    ];
     b.output(b.op(op, inputs, {}, domain), dtype);
   };
 }
@@ -204,7 +232,13 @@ function qlinearUnary(op: string): Generator {
   return (b) => {
     const dtype = b.dtype();
     b.allow({ integers: 1 });
-    const inputs = [b.random(dtype, drawShape(b.draws, { least: 1 }), bytes), scale(b), maybeZero(b, dtype), scale(b), maybeZero(b, dtype)];
+    const inputs = [
+      b.random(dtype, drawShape(b.draws, { least: 1 }), bytes),
+      scale(b),
+      maybeZero(b, dtype),
+      scale(b),
+      maybeZero(b, dtype),
+    ];
     b.output(b.op(op, inputs, {}, domain), dtype);
   };
 }
@@ -214,8 +248,17 @@ function qlinearSoftmax(b: CaseBuilder): void {
   const shape = drawShape(b.draws, { minRank: 1, least: 1 });
   b.allow({ integers: 1 });
   const axis = drawAxis(b, shape.length);
-  const inputs = [b.random(dtype, shape, bytes), scale(b), maybeZero(b, dtype), b.scalar('float32', 1 / 256), b.scalar(dtype, dtype === 'uint8' ? 0 : -128)];
-  b.output(b.op('QLinearSoftmax', inputs, { axis: signedAxis(b, axis, shape.length), opset: b.draws.pick([13, 12]) }, domain), dtype);
+  const inputs = [
+    b.random(dtype, shape, bytes),
+    scale(b),
+    maybeZero(b, dtype),
+    b.scalar('float32', 1 / 256),
+    b.scalar(dtype, dtype === 'uint8' ? 0 : -128),
+  ];
+  b.output(
+    b.op('QLinearSoftmax', inputs, { axis: signedAxis(b, axis, shape.length), opset: b.draws.pick([13, 12]) }, domain),
+    dtype,
+  );
 }
 
 function qlinearConcat(b: CaseBuilder): void {
@@ -223,7 +266,11 @@ function qlinearConcat(b: CaseBuilder): void {
   const shape = drawShape(b.draws, { minRank: 1, budget: 300, least: 1 });
   const axis = drawAxis(b, shape.length);
   b.allow({ integers: 1 });
-  const parts = Array.from({ length: b.draws.between(1, 3) }, () => [b.random(dtype, shape.with(axis, b.draws.between(1, 4)), bytes), scale(b), zero(b, dtype)]).flat();
+  const parts = Array.from({ length: b.draws.between(1, 3) }, () => [
+    b.random(dtype, shape.with(axis, b.draws.between(1, 4)), bytes),
+    scale(b),
+    zero(b, dtype),
+  ]).flat();
   b.output(b.op('QLinearConcat', [scale(b), zero(b, dtype), ...parts], { axis }, domain), dtype);
 }
 
@@ -232,8 +279,15 @@ function qlinearPool(b: CaseBuilder): void {
   const window = drawWindow(b, { smallPads: true, dilates: false });
   b.allow({ integers: 1 });
   const x = b.random(dtype, [b.draws.between(1, 2), b.draws.between(1, 3), ...window.image], bytes);
-  const attributes = { ...window.attributes, kernel_shape: window.kernel, count_include_pad: b.draws.maybe(() => b.draws.below(2)) };
-  b.output(b.op('QLinearAveragePool', [x, scale(b), zero(b, dtype), scale(b), zero(b, dtype)], attributes, domain), dtype);
+  const attributes = {
+    ...window.attributes,
+    kernel_shape: window.kernel,
+    count_include_pad: b.draws.maybe(() => b.draws.below(2)),
+  };
+  b.output(
+    b.op('QLinearAveragePool', [x, scale(b), zero(b, dtype), scale(b), zero(b, dtype)], attributes, domain),
+    dtype,
+  );
 }
 
 function qlinearGlobalPool(b: CaseBuilder): void {
@@ -241,14 +295,32 @@ function qlinearGlobalPool(b: CaseBuilder): void {
   const isLast = b.draws.below(2);
   const shape = drawShape(b.draws, { minRank: 4, maxRank: 4, budget: 600, least: 1 });
   b.allow({ integers: 1 });
-  b.output(b.op('QLinearGlobalAveragePool', [b.random(dtype, shape, bytes), scale(b), zero(b, dtype), scale(b), zero(b, dtype)], { channels_last: isLast }, domain), dtype);
+  b.output(
+    b.op(
+      'QLinearGlobalAveragePool',
+      [b.random(dtype, shape, bytes), scale(b), zero(b, dtype), scale(b), zero(b, dtype)],
+      { channels_last: isLast },
+      domain,
+    ),
+    dtype,
+  );
 }
 
 function qlinearWhere(b: CaseBuilder): void {
   const dtype = b.dtype();
   const [, condition, left, right] = drawBroadcastable(b.draws, 3, { least: 1 });
   b.allow({ integers: 1 });
-  const inputs = [b.random('bool', condition), b.random(dtype, left, bytes), scale(b), zero(b, dtype), b.random(dtype, right, bytes), scale(b), zero(b, dtype), scale(b), zero(b, dtype)];
+  const inputs = [
+    b.random('bool', condition),
+    b.random(dtype, left, bytes),
+    scale(b),
+    zero(b, dtype),
+    b.random(dtype, right, bytes),
+    scale(b),
+    zero(b, dtype),
+    scale(b),
+    zero(b, dtype),
+  ];
   b.output(b.op('QLinearWhere', inputs, {}, domain), dtype);
 }
 
@@ -325,7 +397,12 @@ function embedLayerNorm(b: CaseBuilder): void {
     hasMask ? b.operand(drawIntegers(b.draws, 'int32', [batch, length], 0, 1)) : undefined,
     b.draws.oneIn(3) ? ids(9) : undefined,
   ];
-  const [y, mask] = b.ops('EmbedLayerNormalization', inputs, { epsilon: b.draws.maybe(() => float(1e-5)) }, { domain, outputs: [true, true] });
+  const [y, mask] = b.ops(
+    'EmbedLayerNormalization',
+    inputs,
+    { epsilon: b.draws.maybe(() => float(1e-5)) },
+    { domain, outputs: [true, true] },
+  );
   b.output(y, dtype);
   if (hasMask && !hasSegments) b.output(mask);
 }
@@ -341,10 +418,18 @@ function gatherBlockQuantized(b: CaseBuilder): void {
   b.allow({ ulps: 2 });
   const hasZero = !isByte && b.draws.coin();
   const inputs = [
-    b.operand(drawIntegers(b.draws, from, [rows, columns], from === 'int4' ? -8 : 0, isByte ? 255 : from === 'int4' ? 7 : 15), 'initializer'),
+    b.operand(
+      drawIntegers(b.draws, from, [rows, columns], from === 'int4' ? -8 : 0, isByte ? 255 : from === 'int4' ? 7 : 15),
+      'initializer',
+    ),
     b.operand(drawIntegers(b.draws, indexType, picked, 0, rows - 1)),
     b.operand(drawFloats(b.draws, to, [rows, blocks], 0.1, 1), 'initializer'),
-    hasZero ? b.operand(drawIntegers(b.draws, from, [rows, blocks], from === 'int4' ? -8 : 0, from === 'int4' ? 7 : 15), 'initializer') : undefined,
+    hasZero
+      ? b.operand(
+          drawIntegers(b.draws, from, [rows, blocks], from === 'int4' ? -8 : 0, from === 'int4' ? 7 : 15),
+          'initializer',
+        )
+      : undefined,
   ];
   b.output(b.op('GatherBlockQuantized', inputs, { block_size: block, bits: isByte ? bits : undefined }, domain), to);
 }
@@ -353,7 +438,11 @@ function biasDropout(b: CaseBuilder): void {
   const dtype = b.dtype();
   const shape = drawShape(b.draws, { minRank: 1, least: 1 });
   b.allow({ ulps: 2, spread: 2 });
-  const inputs = [b.random(dtype, shape, kinds), b.random(dtype, shape.slice(-1), kinds), b.draws.maybe(() => b.random(dtype, shape, kinds))];
+  const inputs = [
+    b.random(dtype, shape, kinds),
+    b.random(dtype, shape.slice(-1), kinds),
+    b.draws.maybe(() => b.random(dtype, shape, kinds)),
+  ];
   b.output(b.op('BiasDropout', inputs, {}, domain), dtype);
 }
 
@@ -361,7 +450,10 @@ function expandDims(b: CaseBuilder): void {
   const dtype = b.dtype('T', ['string', 'complex64', 'complex128']);
   const shape = drawShape(b.draws, { maxRank: 3 });
   const axis = signedAxis(b, drawAxis(b, shape.length + 1), shape.length + 1);
-  b.output(b.op('ExpandDims', [b.random(dtype, shape), b.operand(encodeTensor('int32', [], [axis]))], {}, domain), dtype);
+  b.output(
+    b.op('ExpandDims', [b.random(dtype, shape), b.operand(encodeTensor('int32', [], [axis]))], {}, domain),
+    dtype,
+  );
 }
 
 function microsoftQuantize(op: string): Generator {
@@ -371,7 +463,13 @@ function microsoftQuantize(op: string): Generator {
     const shape = drawShape(b.draws, { minRank: 1, maxRank: 3, least: 1 });
     const axis = b.draws.maybe(() => drawAxis(b, shape.length));
     const dims = axis === undefined ? [] : [shape[axis]];
-    const factor = b.operand(encodeTensor(real, dims, Array.from({ length: countOf(dims) }, () => 2 ** -b.draws.between(0, 3))));
+    const factor = b.operand(
+      encodeTensor(
+        real,
+        dims,
+        Array.from({ length: countOf(dims) }, () => 2 ** -b.draws.between(0, 3)),
+      ),
+    );
     const origin = b.operand(drawIntegers(b.draws, whole, dims, whole.startsWith('u') ? 0 : -7, 7));
     b.allow({ ulps: 2, integers: real === 'float16' ? 1 : 0 });
     const x = op === 'QuantizeLinear' ? b.random(real, shape, ['normal', 'small']) : b.random(whole, shape, bytes);

@@ -65,7 +65,9 @@ function squeeze(b: CaseBuilder): void {
   const wide = [...shape];
   for (let left = b.draws.below(3); left > 0; left--) wide.splice(b.draws.below(wide.length + 1), 0, 1);
   const ones = wide.flatMap((size, axis) => (size === 1 ? [axis] : []));
-  const axes = b.draws.maybe(() => b.draws.shuffled(b.draws.some(ones)).map((axis) => (b.opset >= 11 ? signedAxis(b, axis, wide.length) : axis)));
+  const axes = b.draws.maybe(() =>
+    b.draws.shuffled(b.draws.some(ones)).map((axis) => (b.opset >= 11 ? signedAxis(b, axis, wide.length) : axis)),
+  );
   const isGiven = axes !== undefined && axes.length > 0;
   const x = b.random(dtype, wide, allKinds);
   const y =
@@ -91,7 +93,9 @@ function expand(b: CaseBuilder): void {
   const whole = drawShape(b.draws);
   const given = drawStretchable(b.draws, whole);
   // Where the input's size counts, the target may be 1 or leave the axis out.
-  const target = whole.map((size, axis) => (given[axis - (whole.length - given.length)] === size && b.draws.coin() ? 1 : size));
+  const target = whole.map((size, axis) =>
+    given[axis - (whole.length - given.length)] === size && b.draws.coin() ? 1 : size,
+  );
   b.output(b.op('Expand', [b.random(dtype, given, allKinds), b.int64s(target)]), dtype);
 }
 
@@ -144,7 +148,12 @@ const farAway = 2 ** 31 - 1;
 function slice(b: CaseBuilder): void {
   const dtype = b.dtype();
   const shape = drawShape(b.draws, { minRank: 1 });
-  const axes = b.draws.shuffled(b.draws.some(shape.map((_, axis) => axis), 1));
+  const axes = b.draws.shuffled(
+    b.draws.some(
+      shape.map((_, axis) => axis),
+      1,
+    ),
+  );
   const bounds = axes.map((axis) => {
     const size = shape[axis];
     const step = b.opset >= 10 ? b.draws.pick([1, 2, -1, 3, -2, -3, 5, 1]) : 1;
@@ -177,7 +186,17 @@ function pad(b: CaseBuilder): void {
   const mode = b.draws.pick(modes);
   const isConstant = mode === 'constant';
   const shape = drawShape(b.draws, { minRank: 1, budget: 400, least: isConstant ? 0 : 1 });
-  const axes = b.opset >= 18 ? b.draws.maybe(() => b.draws.shuffled(b.draws.some(shape.map((_, axis) => axis), 1))) : undefined;
+  const axes =
+    b.opset >= 18
+      ? b.draws.maybe(() =>
+          b.draws.shuffled(
+            b.draws.some(
+              shape.map((_, axis) => axis),
+              1,
+            ),
+          ),
+        )
+      : undefined;
   const padded = axes ?? shape.map((_, axis) => axis);
   const most = (axis: number): number => (mode === 'reflect' ? shape[axis] - 1 : mode === 'wrap' ? shape[axis] : 3);
   const amount = (axis: number): number => {
@@ -228,7 +247,14 @@ function trilu(b: CaseBuilder): void {
 function centerCropPad(b: CaseBuilder): void {
   const dtype = b.dtype();
   const shape = drawShape(b.draws, { minRank: 1, budget: 300, least: 1 });
-  const axes = b.draws.maybe(() => b.draws.shuffled(b.draws.some(shape.map((_, axis) => axis), 1)));
+  const axes = b.draws.maybe(() =>
+    b.draws.shuffled(
+      b.draws.some(
+        shape.map((_, axis) => axis),
+        1,
+      ),
+    ),
+  );
   const target = (axes ?? shape).map(() => b.draws.between(1, 9));
   const signed = axes?.map((axis) => signedAxis(b, axis, shape.length));
   b.output(b.op('CenterCropPad', [b.random(dtype, shape, allKinds), b.int64s(target)], { axes: signed }), dtype);

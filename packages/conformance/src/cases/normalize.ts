@@ -37,7 +37,9 @@ function layerNorm(b: CaseBuilder): void {
   ];
   const attributes = { ...epsilon(b), axis: axis === undefined ? undefined : signedAxis(b, axis, shape.length) };
   const wantsStatistics = b.draws.oneIn(3);
-  const results = b.ops('LayerNormalization', inputs, attributes, { outputs: [true, wantsStatistics, wantsStatistics] });
+  const results = b.ops('LayerNormalization', inputs, attributes, {
+    outputs: [true, wantsStatistics, wantsStatistics],
+  });
   b.output(results[0], dtype);
   if (wantsStatistics) b.outputs(results.slice(1));
 }
@@ -50,14 +52,20 @@ function rmsNorm(b: CaseBuilder): void {
   b.allow({ ulps: 16, spread: 16 });
   const scaleType = b.dtypes('V').includes(dtype) ? dtype : b.dtype('V');
   const inputs = [b.random(dtype, shape, kinds), b.random(scaleType, inner, kinds)];
-  b.output(b.op('RMSNormalization', inputs, { ...epsilon(b), axis: axis === undefined ? undefined : signedAxis(b, axis, shape.length) }));
+  b.output(
+    b.op('RMSNormalization', inputs, {
+      ...epsilon(b),
+      axis: axis === undefined ? undefined : signedAxis(b, axis, shape.length),
+    }),
+  );
 }
 
 function batchNorm(b: CaseBuilder): void {
   const dtype = b.dtype('T');
   const shape = drawShape(b.draws, { minRank: 2, least: 1 });
   const channels = shape[1];
-  const [first, second] = b.opset >= 15 ? [b.dtype('T1'), b.dtype('T2')] : b.opset >= 14 ? [dtype, b.dtype('U')] : [dtype, dtype];
+  const [first, second] =
+    b.opset >= 15 ? [b.dtype('T1'), b.dtype('T2')] : b.opset >= 14 ? [dtype, b.dtype('U')] : [dtype, dtype];
   b.allow({ ulps: 16, spread: 16 });
   const inputs = [
     b.random(dtype, shape, kinds),
@@ -77,14 +85,22 @@ function instanceNorm(b: CaseBuilder): void {
   const dtype = b.dtype();
   const shape = drawShape(b.draws, { minRank: 3, least: 1, budget: 3000 });
   b.allow({ ulps: 16, spread: b.isPeer ? 500 : 32 });
-  const inputs = [b.random(dtype, shape, ['normal']), b.random(dtype, [shape[1]], kinds), b.random(dtype, [shape[1]], kinds)];
+  const inputs = [
+    b.random(dtype, shape, ['normal']),
+    b.random(dtype, [shape[1]], kinds),
+    b.random(dtype, [shape[1]], kinds),
+  ];
   b.output(b.op('InstanceNormalization', inputs, epsilon(b)), dtype);
 }
 
 function groupNorm(b: CaseBuilder): void {
   const dtype = b.dtype();
   const [groups, each] = [b.draws.between(1, 4), b.draws.between(1, 4)];
-  const shape = [b.draws.between(1, 3), groups * each, ...drawShape(b.draws, { minRank: 1, maxRank: 3, least: 1, budget: 200 })];
+  const shape = [
+    b.draws.between(1, 3),
+    groups * each,
+    ...drawShape(b.draws, { minRank: 1, maxRank: 3, least: 1, budget: 200 }),
+  ];
   b.allow({ ulps: 16, spread: b.isPeer ? 500 : 32 });
   const size = b.opset >= 21 ? groups * each : groups;
   const inputs = [b.random(dtype, shape, ['normal']), b.random(dtype, [size], kinds), b.random(dtype, [size], kinds)];
@@ -96,7 +112,13 @@ function lpNorm(b: CaseBuilder): void {
   const shape = drawShape(b.draws, { minRank: 1, least: 1 });
   b.allow({ ulps: 16, spread: 4 });
   const axis = b.draws.maybe(() => signedAxis(b, drawAxis(b, shape.length), shape.length));
-  b.output(b.op('LpNormalization', [b.random(dtype, shape, ['normal', 'unit'])], { axis, p: b.draws.maybe(() => b.draws.between(1, 2)) }), dtype);
+  b.output(
+    b.op('LpNormalization', [b.random(dtype, shape, ['normal', 'unit'])], {
+      axis,
+      p: b.draws.maybe(() => b.draws.between(1, 2)),
+    }),
+    dtype,
+  );
 }
 
 function lrn(b: CaseBuilder): void {
@@ -129,7 +151,16 @@ function dropout(b: CaseBuilder): void {
   const results =
     b.opset < 12
       ? b.ops('Dropout', [x], { ratio: b.draws.maybe(() => float(ratio)) }, options)
-      : b.ops('Dropout', [x, b.draws.maybe(() => b.scalar('float32', ratio)), b.draws.maybe(() => b.random('bool', [], ['small']))].map((name, at) => (at === 2 && name ? b.scalar('bool', 0) : name)), {}, options);
+      : b.ops(
+          'Dropout',
+          [
+            x,
+            b.draws.maybe(() => b.scalar('float32', ratio)),
+            b.draws.maybe(() => b.random('bool', [], ['small'])),
+          ].map((name, at) => (at === 2 && name ? b.scalar('bool', 0) : name)),
+          {},
+          options,
+        );
   b.output(results[0], dtype);
   if (wantsMask) b.output(results[1]);
 }
@@ -151,7 +182,8 @@ function loss(op: string): (b: CaseBuilder) => void {
     b.allow({ ulps: 32, spread: 16 });
     const reduction = b.draws.pick(['mean', undefined, 'none', 'sum']);
     const attributes = { reduction, ignore_index: ignored };
-    if (op === 'SoftmaxCrossEntropyLoss' && b.draws.coin()) return b.outputs(b.ops(op, inputs, attributes, { outputs: 2 }));
+    if (op === 'SoftmaxCrossEntropyLoss' && b.draws.coin())
+      return b.outputs(b.ops(op, inputs, attributes, { outputs: 2 }));
     b.output(b.op(op, inputs, attributes), dtype);
   };
 }
@@ -174,4 +206,3 @@ export const normalizations: Family = {
     SoftmaxCrossEntropyLoss: loss('SoftmaxCrossEntropyLoss'),
   },
 };
-

@@ -110,4 +110,3 @@ export const pools: Family = {
     MaxRoiPool: maxRoiPool,
   },
 };
-

@@ -18,7 +18,13 @@ interface Grain {
 /** Whether a tensor has one scale, one for each entry of an axis (since 13), or one for each block of it (since 21). */
 function drawGrain(b: CaseBuilder): Grain {
   const style = b.draws.below(b.opset >= 21 ? 4 : b.opset >= 13 ? 3 : 2);
-  if (style < 2) return { shape: drawShape(b.draws, { maxRank: 4 }), scale: style === 0 ? [] : b.isPeer ? [] : [1], axis: undefined, block: undefined };
+  if (style < 2)
+    return {
+      shape: drawShape(b.draws, { maxRank: 4 }),
+      scale: style === 0 ? [] : b.isPeer ? [] : [1],
+      axis: undefined,
+      block: undefined,
+    };
   const shape = drawShape(b.draws, { minRank: 1, maxRank: 4, least: 1 });
   const axis = drawAxis(b, shape.length);
   if (style === 2) return { shape, scale: [shape[axis]], axis, block: undefined };
@@ -31,14 +37,28 @@ function drawGrain(b: CaseBuilder): Grain {
 function scaleValues(b: CaseBuilder, dtype: DType, dims: readonly number[]): string {
   // Powers of two keep quotients exact, so that no tie is decided by a rounding error.
   const generator = b.draws.generator();
-  return b.operand(encodeTensor(dtype, dims, Array.from({ length: countOf(dims) }, () => 2 ** generator.between(-4, 1))));
+  return b.operand(
+    encodeTensor(
+      dtype,
+      dims,
+      Array.from({ length: countOf(dims) }, () => 2 ** generator.between(-4, 1)),
+    ),
+  );
 }
 
 function zeroPoint(b: CaseBuilder, dtype: DType, dims: readonly number[]): string {
   if (isFloat(dtype)) return b.operand(encodeTensor(dtype, dims, Array(countOf(dims)).fill(0)));
   const { min, max } = integerRange(dtype);
   const isWide = bitsOf(dtype) > 8;
-  return b.operand(drawIntegers(b.draws, dtype, dims, isWide ? Number(max / -4n > min ? max / -4n : min) : Number(min), isWide ? Number(max / 4n) : Number(max)));
+  return b.operand(
+    drawIntegers(
+      b.draws,
+      dtype,
+      dims,
+      isWide ? Number(max / -4n > min ? max / -4n : min) : Number(min),
+      isWide ? Number(max / 4n) : Number(max),
+    ),
+  );
 }
 
 function quantizeLinear(b: CaseBuilder): void {
@@ -47,7 +67,8 @@ function quantizeLinear(b: CaseBuilder): void {
   const scaleType = b.opset < 19 ? 'float32' : hasOwnScale ? from : from;
   const to = b.dtype(b.opset >= 23 ? 'T3' : 'T2');
   const { shape, scale, axis, block } = drawGrain(b);
-  if (from === 'int32' && (isFloat(to) || bitsOf(to) < 8)) return b.output(b.op('Identity', [b.random(from, shape)]), from);
+  if (from === 'int32' && (isFloat(to) || bitsOf(to) < 8))
+    return b.output(b.op('Identity', [b.random(from, shape)]), from);
   const kinds = ['small', 'unit', 'normal'] as const;
   const byAttribute = b.opset >= 21 && b.draws.oneIn(4) && to !== 'uint8';
   const hasZero = byAttribute ? false : to !== 'uint8' || b.draws.coin();
@@ -57,13 +78,21 @@ function quantizeLinear(b: CaseBuilder): void {
     hasZero ? zeroPoint(b, to, scale) : undefined,
   ];
   const attributes = {
-    axis: axis === undefined || b.opset < 13 ? undefined : axis === 1 && b.draws.coin() ? undefined : signedAxis(b, axis, shape.length),
+    axis:
+      axis === undefined || b.opset < 13
+        ? undefined
+        : axis === 1 && b.draws.coin()
+          ? undefined
+          : signedAxis(b, axis, shape.length),
     block_size: block,
     output_dtype: byAttribute ? codeOfDType(to) : undefined,
     saturate: b.opset >= 19 && to.startsWith('float8') ? b.draws.maybe(() => b.draws.below(2)) : undefined,
   };
   // Half of an inexact quotient may fall either way.
-  b.allow({ ulps: from === 'float32' || from === 'float64' ? 0 : 1, integers: from === 'float16' || from === 'bfloat16' ? 1 : 0 });
+  b.allow({
+    ulps: from === 'float32' || from === 'float64' ? 0 : 1,
+    integers: from === 'float16' || from === 'bfloat16' ? 1 : 0,
+  });
   b.output(b.op('QuantizeLinear', inputs, attributes), to);
 }
 
@@ -79,7 +108,12 @@ function dequantizeLinear(b: CaseBuilder): void {
     from === 'int32' || b.draws.coin() ? undefined : zeroPoint(b, from, scale),
   ];
   const attributes = {
-    axis: axis === undefined || b.opset < 13 ? undefined : axis === 1 && b.draws.coin() ? undefined : signedAxis(b, axis, shape.length),
+    axis:
+      axis === undefined || b.opset < 13
+        ? undefined
+        : axis === 1 && b.draws.coin()
+          ? undefined
+          : signedAxis(b, axis, shape.length),
     block_size: block,
     output_dtype: b.opset >= 23 && to !== scaleType ? codeOfDType(to) : undefined,
   };
@@ -89,11 +123,15 @@ function dequantizeLinear(b: CaseBuilder): void {
 function dynamicQuantize(b: CaseBuilder): void {
   const shape = drawShape(b.draws, { least: 1 });
   b.allow({ ulps: 4, integers: 1 });
-  b.outputs(b.ops('DynamicQuantizeLinear', [b.random('float32', shape, ['unit', 'normal', 'small'])], {}, { outputs: 3 }));
+  b.outputs(
+    b.ops('DynamicQuantizeLinear', [b.random('float32', shape, ['unit', 'normal', 'small'])], {}, { outputs: 3 }),
+  );
 }
 
 function qlinearMatMul(b: CaseBuilder): void {
-  const [left, right, result] = [b.dtype('T1'), b.dtype('T2'), b.dtype('T3')].map((dtype) => (isFloat(dtype) ? 'uint8' : dtype));
+  const [left, right, result] = [b.dtype('T1'), b.dtype('T2'), b.dtype('T3')].map((dtype) =>
+    isFloat(dtype) ? 'uint8' : dtype,
+  );
   const [m, n, k] = [b.draws.between(1, 17), b.draws.between(1, 17), b.draws.between(1, 40)];
   const outer = b.draws.maybe(() => [b.draws.between(1, 3)]) ?? [];
   const scale = (dims: readonly number[]): string => b.operand(drawFloats(b.draws, 'float32', dims, 0.01, 0.1));

@@ -6,14 +6,31 @@ import { type Attributes, float, floats } from '../graph-builder.ts';
 import { encodeTensor } from '../values.ts';
 
 const gates: Readonly<Record<string, number>> = { RNN: 1, GRU: 3, LSTM: 4 };
-const functions = ['Tanh', 'Sigmoid', 'Relu', 'Affine', 'LeakyRelu', 'ThresholdedRelu', 'ScaledTanh', 'HardSigmoid', 'Elu', 'Softsign', 'Softplus'];
+const functions = [
+  'Tanh',
+  'Sigmoid',
+  'Relu',
+  'Affine',
+  'LeakyRelu',
+  'ThresholdedRelu',
+  'ScaledTanh',
+  'HardSigmoid',
+  'Elu',
+  'Softsign',
+  'Softplus',
+];
 /** Functions of a cell, one direction. */
 const functionCount: Readonly<Record<string, number>> = { RNN: 1, GRU: 2, LSTM: 3 };
 
 function recurrent(op: string): (b: CaseBuilder) => void {
   return (b) => {
     const dtype = b.dtype('T', ['float16', 'bfloat16']);
-    const [steps, batch, inputs, hidden] = [b.draws.pick([2, 1, 3, 5]), b.draws.pick([1, 2, 3]), b.draws.pick([3, 1, 2, 8]), b.draws.pick([4, 1, 3, 8])];
+    const [steps, batch, inputs, hidden] = [
+      b.draws.pick([2, 1, 3, 5]),
+      b.draws.pick([1, 2, 3]),
+      b.draws.pick([3, 1, 2, 8]),
+      b.draws.pick([4, 1, 3, 8]),
+    ];
     const direction = b.draws.pick([undefined, 'forward', 'reverse', 'bidirectional']);
     const directions = direction === 'bidirectional' ? 2 : 1;
     const layout = b.opset >= 14 && !b.isPeer ? b.draws.maybe(() => b.draws.below(2)) : undefined;
@@ -21,7 +38,13 @@ function recurrent(op: string): (b: CaseBuilder) => void {
     const state = layout ? [batch, directions, hidden] : [directions, batch, hidden];
     b.allow({ ulps: 64, spread: 64 });
     const lengths = b.draws.oneIn(3)
-      ? b.operand(encodeTensor('int32', [batch], Array.from({ length: batch }, () => b.draws.between(1, steps))))
+      ? b.operand(
+          encodeTensor(
+            'int32',
+            [batch],
+            Array.from({ length: batch }, () => b.draws.between(1, steps)),
+          ),
+        )
       : undefined;
     const operands = [
       b.random(dtype, layout ? [batch, steps, inputs] : [steps, batch, inputs], ['unit']),
@@ -56,7 +79,9 @@ function drawActivations(b: CaseBuilder, count: number): Attributes {
   const activations = Array.from({ length: count }, () => b.draws.pick(functions));
   return {
     activations,
-    activation_alpha: floats(activations.flatMap((name) => (/Affine|Leaky|Thresh|Scaled|Hard|^Elu/.test(name) ? [0.5] : []))),
+    activation_alpha: floats(
+      activations.flatMap((name) => (/Affine|Leaky|Thresh|Scaled|Hard|^Elu/.test(name) ? [0.5] : [])),
+    ),
     activation_beta: floats(activations.flatMap((name) => (/Affine|Scaled|Hard/.test(name) ? [0.25] : []))),
   };
 }

@@ -17,7 +17,10 @@ interface ReduceOptions {
   readonly least?: number;
 }
 
-function reduction(op: string, { kinds, integers = ['small', 'unit', 'special'], axesInput = 18, ulps, least = 0 }: ReduceOptions) {
+function reduction(
+  op: string,
+  { kinds, integers = ['small', 'unit', 'special'], axesInput = 18, ulps, least = 0 }: ReduceOptions,
+) {
   return (b: CaseBuilder): void => {
     const dtype = b.dtype();
     const shape = drawShape(b.draws, { budget: 3000, least });
@@ -96,7 +99,12 @@ function hardmax(b: CaseBuilder): void {
   const dtype = b.dtype();
   const shape = drawShape(b.draws, { minRank: 1, least: 1 });
   const axis = b.draws.maybe(() => signedAxis(b, drawAxis(b, shape.length), shape.length));
-  b.output(b.op('Hardmax', [b.random(dtype, shape, ['small', 'normal'])], { axis: b.opset < 11 && axis !== undefined ? Math.abs(axis) % shape.length : axis }), dtype);
+  b.output(
+    b.op('Hardmax', [b.random(dtype, shape, ['small', 'normal'])], {
+      axis: b.opset < 11 && axis !== undefined ? Math.abs(axis) % shape.length : axis,
+    }),
+    dtype,
+  );
 }
 
 export const reductions: Family = {

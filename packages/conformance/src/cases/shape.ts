@@ -60,14 +60,39 @@ function arithmetic(b: CaseBuilder): void {
   const merged = product.reduce((total, item) => b.op('Mul', [total, item]));
   const kept = dims.slice(0, split).map((_, index) => at(index));
   const style = b.draws.below(4);
-  const last = style === 1 ? b.op('Div', [b.op('Mul', [merged, one]), one]) : style === 2 ? b.op('Sub', [b.op('Add', [merged, one]), one]) : merged;
-  const target = b.op('Concat', style === 3 ? [...kept, b.graph.initializer(encodeTensor('int64', [1], [-1]))] : [...kept, last], { axis: 0 });
+  const last =
+    style === 1
+      ? b.op('Div', [b.op('Mul', [merged, one]), one])
+      : style === 2
+        ? b.op('Sub', [b.op('Add', [merged, one]), one])
+        : merged;
+  const target = b.op(
+    'Concat',
+    style === 3 ? [...kept, b.graph.initializer(encodeTensor('int64', [1], [-1]))] : [...kept, last],
+    { axis: 0 },
+  );
   const y = b.op('Reshape', [x, target]);
-  b.output(b.draws.coin() ? b.op('Expand', [b.scalar('float32', 2), target].map((name, index) => (index === 1 && style === 3 ? b.op('Shape', [y]) : name))) : y);
+  b.output(
+    b.draws.coin()
+      ? b.op(
+          'Expand',
+          [b.scalar('float32', 2), target].map((name, index) =>
+            index === 1 && style === 3 ? b.op('Shape', [y]) : name,
+          ),
+        )
+      : y,
+  );
   if (b.draws.coin()) b.output(b.draws.pick([target, whole, last]));
 }
 
 export const shapes: Family = {
   name: 'shape',
-  cases: { Shape: shape, Size: size, ConstantOfShape: constantOfShape, Range: range, EyeLike: eyeLike, 'Reshape#computed': arithmetic },
+  cases: {
+    Shape: shape,
+    Size: size,
+    ConstantOfShape: constantOfShape,
+    Range: range,
+    EyeLike: eyeLike,
+    'Reshape#computed': arithmetic,
+  },
 };

@@ -6,7 +6,14 @@ import { float } from '../graph-builder.ts';
 import { drawFloats, encodeTensor } from '../values.ts';
 import { signedAxis } from './movement.ts';
 
-const transformations = ['half_pixel', 'asymmetric', 'align_corners', 'pytorch_half_pixel', 'half_pixel_symmetric', 'tf_crop_and_resize'];
+const transformations = [
+  'half_pixel',
+  'asymmetric',
+  'align_corners',
+  'pytorch_half_pixel',
+  'half_pixel_symmetric',
+  'tf_crop_and_resize',
+];
 const roundings = ['round_prefer_floor', 'round_prefer_ceil', 'floor', 'ceil'];
 
 function floatsOf(b: CaseBuilder, values: readonly number[]): string {
@@ -19,8 +26,12 @@ function resize(b: CaseBuilder): void {
   const isLinear = mode === 'linear';
   const rank = mode === 'cubic' ? b.draws.pick([2, 4]) : isLinear ? b.draws.pick([2, 4, 3, 5]) : b.draws.between(1, 5);
   const spatial = rank <= 2 ? rank : rank === 3 && isLinear ? 3 : Math.min(rank - 2, mode === 'cubic' ? 2 : 3);
-  const shape = Array.from({ length: rank }, (_, axis) => (axis < rank - spatial ? b.draws.between(1, 3) : b.draws.between(1, 9)));
-  const resized = shape.map((_, axis) => axis >= rank - spatial && (spatial < 3 || b.draws.below(3) > 0 || axis === rank - 1));
+  const shape = Array.from({ length: rank }, (_, axis) =>
+    axis < rank - spatial ? b.draws.between(1, 3) : b.draws.between(1, 9),
+  );
+  const resized = shape.map(
+    (_, axis) => axis >= rank - spatial && (spatial < 3 || b.draws.below(3) > 0 || axis === rank - 1),
+  );
   const scales = resized.map((isResized) => (isResized ? b.draws.pick([2, 1, 0.5, 1.5, 3, 0.6, 2.3]) : 1));
   const sizes = shape.map((size, axis) => (resized[axis] ? b.draws.between(1, 12) : size));
   const x = b.random(dtype, shape, dtype.startsWith('u') || dtype.startsWith('int') ? ['unit'] : ['unit', 'small']);
@@ -29,17 +40,26 @@ function resize(b: CaseBuilder): void {
     const usable = scales.map((scale, axis) => (Math.floor(scale * shape[axis]) < 1 ? 1 : scale));
     return b.output(b.op('Resize', [x, floatsOf(b, usable)], { mode }), dtype);
   }
-  const transformation = b.draws.pick(transformations.filter((name) => (name !== 'half_pixel_symmetric' || b.opset >= 19)));
+  const transformation = b.draws.pick(
+    transformations.filter((name) => name !== 'half_pixel_symmetric' || b.opset >= 19),
+  );
   const isCrop = transformation === 'tf_crop_and_resize';
-  const roi = isCrop ? [...shape.map((_, axis) => (resized[axis] ? b.draws.below(3) / 8 : 0)), ...shape.map((_, axis) => (resized[axis] ? 1 - b.draws.below(3) / 8 : 1))] : undefined;
+  const roi = isCrop
+    ? [
+        ...shape.map((_, axis) => (resized[axis] ? b.draws.below(3) / 8 : 0)),
+        ...shape.map((_, axis) => (resized[axis] ? 1 - b.draws.below(3) / 8 : 1)),
+      ]
+    : undefined;
   const bySizes = b.draws.coin();
   const usable = scales.map((scale, axis) => (Math.floor(scale * shape[axis]) < 1 ? 1 : scale));
   const antialias = b.opset >= 18 && mode !== 'nearest' && b.draws.oneIn(3) && !isCrop ? 1 : undefined;
   // A downscaling product of scale and size that is no whole number is where peers go their own ways.
-  const exactScales = transformation === 'align_corners' || isCrop ? usable.map((scale) => (scale < 1 ? 1 : Math.ceil(scale))) : usable;
+  const exactScales =
+    transformation === 'align_corners' || isCrop ? usable.map((scale) => (scale < 1 ? 1 : Math.ceil(scale))) : usable;
   const attributes = {
     mode,
-    coordinate_transformation_mode: transformation === 'half_pixel' ? b.draws.maybe(() => transformation) : transformation,
+    coordinate_transformation_mode:
+      transformation === 'half_pixel' ? b.draws.maybe(() => transformation) : transformation,
     nearest_mode: mode === 'nearest' ? b.draws.maybe(() => b.draws.pick(roundings)) : undefined,
     cubic_coeff_a: mode === 'cubic' ? b.draws.maybe(() => float(-0.5)) : undefined,
     exclude_outside: mode === 'cubic' && !isCrop ? b.draws.maybe(() => b.draws.below(2)) : undefined,
@@ -62,7 +82,11 @@ function resizeAxes(b: CaseBuilder): void {
   b.allow({ ulps: 8, spread: 24, integers: 1 });
   const sizes = axes.map(() => b.draws.between(2, 12));
   const x = b.random(dtype, shape, ['unit']);
-  const attributes = { mode, axes: b.isPeer ? axes : axes.map((axis) => signedAxis(b, axis, 4)), keep_aspect_ratio_policy: policy };
+  const attributes = {
+    mode,
+    axes: b.isPeer ? axes : axes.map((axis) => signedAxis(b, axis, 4)),
+    keep_aspect_ratio_policy: policy,
+  };
   b.output(b.op('Resize', [x, undefined, undefined, b.int64s(sizes)], attributes), dtype);
 }
 
@@ -125,7 +149,13 @@ function roiAlign(b: CaseBuilder): void {
   const inputs = [
     b.random(dtype, [n, c, h, w], ['unit', 'normal']),
     b.operand(encodeTensor(dtype, [count, 4], rois)),
-    b.operand(encodeTensor('int64', [count], Array.from({ length: count }, () => generator.below(n)))),
+    b.operand(
+      encodeTensor(
+        'int64',
+        [count],
+        Array.from({ length: count }, () => generator.below(n)),
+      ),
+    ),
   ];
   const attributes = {
     mode: b.draws.pick([undefined, 'avg', 'max']),
@@ -133,7 +163,8 @@ function roiAlign(b: CaseBuilder): void {
     output_width: b.draws.between(1, 3),
     sampling_ratio: b.draws.pick([2, 1, 3, 0]),
     spatial_scale: b.draws.maybe(() => float(b.draws.pick([1, 0.5]))),
-    coordinate_transformation_mode: b.opset >= 16 ? b.draws.pick([undefined, 'half_pixel', 'output_half_pixel']) : undefined,
+    coordinate_transformation_mode:
+      b.opset >= 16 ? b.draws.pick([undefined, 'half_pixel', 'output_half_pixel']) : undefined,
   };
   b.output(b.op('RoiAlign', inputs, attributes), dtype);
 }
@@ -157,7 +188,13 @@ function nonMaxSuppression(b: CaseBuilder): void {
   }
   const inputs = [
     b.operand(encodeTensor('float32', [n, boxes, 4], coordinates)),
-    b.operand(encodeTensor('float32', [n, classes, boxes], order.map((rank) => rank / order.length))),
+    b.operand(
+      encodeTensor(
+        'float32',
+        [n, classes, boxes],
+        order.map((rank) => rank / order.length),
+      ),
+    ),
     b.draws.maybe(() => b.int64s([b.draws.pick([3, 1, 100, 0])])),
     b.draws.maybe(() => b.operand(encodeTensor('float32', [1], [b.draws.pick([0.45, 0.3, 0.7, 0, 1])]))),
     b.draws.maybe(() => b.operand(encodeTensor('float32', [1], [b.draws.pick([0.21, 0.5, 0])]))),
@@ -177,4 +214,3 @@ export const vision: Family = {
     NonMaxSuppression: nonMaxSuppression,
   },
 };
-

@@ -10,7 +10,9 @@ const branching: ModelSpec = {
     node('Shape', 'x', 'shape'),
     node('If', 'flag', 'picked', {
       then_branch: { body: { nodes: [node('Add', ['x', 'w'], 'sum')], outputs: ['sum'] } },
-      else_branch: { body: { nodes: [node('LeakyRelu', 'x', 'leaky', { alpha: { float: 0.5 } })], outputs: ['leaky'] } },
+      else_branch: {
+        body: { nodes: [node('LeakyRelu', 'x', 'leaky', { alpha: { float: 0.5 } })], outputs: ['leaky'] },
+      },
     }),
     node('Split', 'picked', ['a', '', 'c'], { axis: 1, num_outputs: 3 }),
   ],
@@ -54,5 +56,4 @@ describe('printGraph', () => {
     graph.nodes[0].outputs[0]!.name = 'x';
     expect(printGraph(graph)).toContain('x′2: unknown = Neg(x)');
   });
-
 });

@@ -75,11 +75,18 @@ export function sortNodes(nodes: readonly GraphNode[]): GraphNode[] {
 
 function failOnCycle(path: readonly GraphNode[], entry: GraphNode): never {
   const cycle = path.slice(path.indexOf(entry));
-  const names = cycle.slice(0, 5).map((node) => `"${node.name}" (${node.op})`).join(', ');
-  throw new OnnxTsError('INVALID_MODEL', `the graph has a cycle through the nodes ${names}${cycle.length > 5 ? ', …' : ''}.`, {
-    place: { node: entry.name, op: entry.op },
-    hint: 'A value cannot depend on itself; a Loop or Scan carries state from one step to the next.',
-  });
+  const names = cycle
+    .slice(0, 5)
+    .map((node) => `"${node.name}" (${node.op})`)
+    .join(', ');
+  throw new OnnxTsError(
+    'INVALID_MODEL',
+    `the graph has a cycle through the nodes ${names}${cycle.length > 5 ? ', …' : ''}.`,
+    {
+      place: { node: entry.name, op: entry.op },
+      hint: 'A value cannot depend on itself; a Loop or Scan carries state from one step to the next.',
+    },
+  );
 }
 
 /** Nodes that read a value directly, by value. Bodies count as reads of the node that holds them. */

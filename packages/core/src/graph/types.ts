@@ -57,7 +57,10 @@ export function commonType(
   if (a.kind === 'tensor' && b.kind === 'tensor') {
     if (a.dtype !== b.dtype) return undefined;
     if (!a.shape || !b.shape || a.shape.length !== b.shape.length) return tensorType(a.dtype);
-    return tensorType(a.dtype, a.shape.map((dim, axis) => (dim.equals(b.shape![axis]) ? dim : unknown(axis))));
+    return tensorType(
+      a.dtype,
+      a.shape.map((dim, axis) => (dim.equals(b.shape![axis]) ? dim : unknown(axis))),
+    );
   }
   const [bareA, bareB] = [withoutShape(a), withoutShape(b)];
   return sameType(bareA, bareB) ? bareA : undefined;

@@ -49,7 +49,8 @@ class Verifier {
       define(input);
       collectSymbols(input.type, symbols);
     }
-    for (const value of graph.initializers) if (!value.constant) broken(value, 'it is an initializer without a constant.');
+    for (const value of graph.initializers)
+      if (!value.constant) broken(value, 'it is an initializer without a constant.');
     const read = (value: Value, reader: string): void => {
       if (value.constant) {
         this.#value(value);
@@ -110,7 +111,8 @@ class Verifier {
     }
     if (!contents) return;
     const count = type?.kind === 'tensor' && type.shape ? productOf(type.shape).constant : undefined;
-    if (count !== contents.length) broken(value, `it has ${contents.length} known elements, its type is ${typeText(type)}.`);
+    if (count !== contents.length)
+      broken(value, `it has ${contents.length} known elements, its type is ${typeText(type)}.`);
   }
 }
 

@@ -44,13 +44,20 @@ export function parseModel(bytes: Uint8Array): ModelProto {
   try {
     model = decodeModel(bytes);
   } catch (cause) {
-    throw new OnnxTsError('INVALID_MODEL', `these ${bytes.length} bytes are not an ONNX model: ${(cause as Error).message}.`, {
-      hint: 'Check that the file was downloaded whole and is a .onnx file.',
-      cause,
-    });
+    throw new OnnxTsError(
+      'INVALID_MODEL',
+      `these ${bytes.length} bytes are not an ONNX model: ${(cause as Error).message}.`,
+      {
+        hint: 'Check that the file was downloaded whole and is a .onnx file.',
+        cause,
+      },
+    );
   }
   if (!model.graph || model.graph.output.length === 0) {
-    throw new OnnxTsError('INVALID_MODEL', `these ${bytes.length} bytes are not an ONNX model: they hold no graph with outputs.`);
+    throw new OnnxTsError(
+      'INVALID_MODEL',
+      `these ${bytes.length} bytes are not an ONNX model: they hold no graph with outputs.`,
+    );
   }
   return model;
 }
@@ -158,7 +165,9 @@ class GraphImporter {
     const outputs = proto.output.map((info) => {
       const value = scope.get(info.name ?? '') ?? outer.get(info.name ?? '');
       if (!value) {
-        throw new OnnxTsError('INVALID_MODEL', 'the graph output is not produced by any node.', { place: { value: info.name ?? '' } });
+        throw new OnnxTsError('INVALID_MODEL', 'the graph output is not produced by any node.', {
+          place: { value: info.name ?? '' },
+        });
       }
       if (!scope.has(value.name)) captures.add(value);
       value.type ??= this.#declaredOutput(info);
@@ -346,7 +355,8 @@ function densify(sparse: ReturnType<typeof importSparseTensor>) {
   const { values, indices, dims } = sparse;
   const Storage = values.data.constructor as { new (length: number): Float32Array };
   const size = dims.reduce((product, dim) => product * dim, 1);
-  if (size > 2 ** 31) throw new OnnxTsError('INVALID_MODEL', `a sparse tensor of dims [${dims.join(', ')}] is too large.`);
+  if (size > 2 ** 31)
+    throw new OnnxTsError('INVALID_MODEL', `a sparse tensor of dims [${dims.join(', ')}] is too large.`);
   const dense = new Storage(size);
   const positions = indices.data as BigInt64Array;
   for (let k = 0; k < values.size; k++) {
@@ -354,7 +364,8 @@ function densify(sparse: ReturnType<typeof importSparseTensor>) {
     if (indices.dims.length === 2) {
       for (let axis = 0; axis < dims.length; axis++) at = at * dims[axis] + Number(positions[k * dims.length + axis]);
     } else at = Number(positions[k]);
-    if (!(at >= 0 && at < size)) throw new OnnxTsError('INVALID_MODEL', `a sparse tensor has the index ${at} outside its dims.`);
+    if (!(at >= 0 && at < size))
+      throw new OnnxTsError('INVALID_MODEL', `a sparse tensor has the index ${at} outside its dims.`);
     dense[at] = (values.data as Float32Array)[k];
   }
   return new Tensor(values.type, dense, dims);

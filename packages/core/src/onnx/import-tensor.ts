@@ -1,6 +1,14 @@
 // TensorProto and its relatives → host values.
 
-import { TensorDataType, type MapProto, type OptionalProto, type SequenceProto, type SparseTensorProto, type TensorProto, enumName } from '@onnx-ts/onnx-proto';
+import {
+  enumName,
+  type MapProto,
+  type OptionalProto,
+  type SequenceProto,
+  type SparseTensorProto,
+  TensorDataType,
+  type TensorProto,
+} from '@onnx-ts/onnx-proto';
 import { bitsOf, byteLength, type DType } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import type { SparseTensor } from '../graph/graph.ts';
@@ -43,7 +51,10 @@ const codes = new Map(Object.entries(dtypes).map(([code, dtype]) => [dtype, Numb
 export function dtypeOfCode(code: number | undefined, what: string): DType {
   const dtype = code === undefined ? undefined : dtypes[code];
   if (dtype) return dtype;
-  throw new OnnxTsError('INVALID_MODEL', `${what} has the element type ${enumName(TensorDataType, code ?? 0)}, which is not known.`);
+  throw new OnnxTsError(
+    'INVALID_MODEL',
+    `${what} has the element type ${enumName(TensorDataType, code ?? 0)}, which is not known.`,
+  );
 }
 
 /** ONNX's number for an element type. */
@@ -54,7 +65,8 @@ export function codeOfDType(dtype: DType): number {
 function checkedDims(proto: TensorProto, what: string): number {
   let count = 1;
   for (const dim of proto.dims) {
-    if (!(dim >= 0)) throw new OnnxTsError('INVALID_MODEL', `${what} has a negative size in [${proto.dims.join(', ')}].`);
+    if (!(dim >= 0))
+      throw new OnnxTsError('INVALID_MODEL', `${what} has a negative size in [${proto.dims.join(', ')}].`);
     count *= dim;
   }
   if (!Number.isSafeInteger(count)) {
@@ -80,13 +92,20 @@ export function importTensor(proto: TensorProto, weights?: WeightResolver): Tens
   if (dtype === 'string') {
     expectLength(proto.stringData.length, count, what, dims);
     const decoder = new TextDecoder();
-    return new Tensor('string', proto.stringData.map((bytes) => decoder.decode(bytes)), dims);
+    return new Tensor(
+      'string',
+      proto.stringData.map((bytes) => decoder.decode(bytes)),
+      dims,
+    );
   }
   const { rawData } = proto;
   if (rawData && (rawData.length > 0 || count === 0)) {
     const size = byteLength(dtype, count);
     if (rawData.length !== size) {
-      throw new OnnxTsError('INVALID_MODEL', `${what}, ${dtype} of dims [${dims.join(', ')}], needs ${size} bytes, but has ${rawData.length}.`);
+      throw new OnnxTsError(
+        'INVALID_MODEL',
+        `${what}, ${dtype} of dims [${dims.join(', ')}], needs ${size} bytes, but has ${rawData.length}.`,
+      );
     }
     return Tensor.fromBytes(dtype, dims, {
       byteLength: size,
@@ -99,11 +118,20 @@ export function importTensor(proto: TensorProto, weights?: WeightResolver): Tens
 
 function expectLength(got: number, expected: number, what: string, dims: readonly number[]): void {
   if (got === expected) return;
-  throw new OnnxTsError('INVALID_MODEL', `${what} of dims [${dims.join(', ')}] needs ${expected} entries, but has ${got}.`);
+  throw new OnnxTsError(
+    'INVALID_MODEL',
+    `${what} of dims [${dims.join(', ')}] needs ${expected} entries, but has ${got}.`,
+  );
 }
 
 /** The typed fields of TensorProto: each of them serves several element types. */
-function typedFields(proto: TensorProto, dtype: Exclude<DType, 'string'>, count: number, what: string, dims: readonly number[]): TypedArray {
+function typedFields(
+  proto: TensorProto,
+  dtype: Exclude<DType, 'string'>,
+  count: number,
+  what: string,
+  dims: readonly number[],
+): TypedArray {
   const length = dataLength(dtype, count);
   const take = (field: ArrayLike<number>): TypedArray => {
     expectLength(field.length, length, what, dims);

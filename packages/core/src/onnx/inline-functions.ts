@@ -12,7 +12,8 @@ export interface InlinedNode {
 const deepest = 64;
 const largest = 1_000_000;
 
-const plainDomain = (domain: string | undefined): string => (domain === undefined || domain === 'ai.onnx' ? '' : domain);
+const plainDomain = (domain: string | undefined): string =>
+  domain === undefined || domain === 'ai.onnx' ? '' : domain;
 const keyOf = (domain: string | undefined, name: string | undefined, overload: string | undefined): string =>
   `${plainDomain(domain)}:${name ?? ''}:${overload ?? ''}`;
 
@@ -32,12 +33,16 @@ export function inlineFunctions(
   const visit = (node: NodeProto, scopeOpsets: ReadonlyMap<string, number> | undefined, depth: number): void => {
     const called = table.get(keyOf(node.domain, node.opType, node.overload));
     if (!called) {
-      if (result.length >= largest) throw new OnnxTsError('INVALID_MODEL', `inlining functions gives over ${largest} nodes.`);
+      if (result.length >= largest)
+        throw new OnnxTsError('INVALID_MODEL', `inlining functions gives over ${largest} nodes.`);
       result.push(scopeOpsets ? { proto: node, opsets: scopeOpsets } : { proto: node });
       return;
     }
     if (depth > deepest) {
-      throw new OnnxTsError('INVALID_MODEL', `the function "${called.name}" calls itself, or calls nest over ${deepest} deep.`);
+      throw new OnnxTsError(
+        'INVALID_MODEL',
+        `the function "${called.name}" calls itself, or calls nest over ${deepest} deep.`,
+      );
     }
     const prefix = `${node.name || node.opType}/${calls++}/`;
     const names = new Map<string, string>();
@@ -56,7 +61,9 @@ export function inlineFunctions(
       const target = node.output[at];
       if (target && called.input.includes(name)) {
         const source = node.input[called.input.indexOf(name)];
-        result.push({ proto: { ...emptyNode, opType: 'Identity', name: `${prefix}Identity`, input: [source], output: [target] } });
+        result.push({
+          proto: { ...emptyNode, opType: 'Identity', name: `${prefix}Identity`, input: [source], output: [target] },
+        });
       }
     }
   };
@@ -120,7 +127,9 @@ function instantiateAttribute(
       node: body.node.map((node) => instantiate(node, prefix, inner, given)),
       output: body.output.map((info) => ({
         ...info,
-        name: local.has(info.name ?? '') ? prefix + info.name : (names.get(info.name ?? '') ?? rename(info.name ?? '', prefix, inner)),
+        name: local.has(info.name ?? '')
+          ? prefix + info.name
+          : (names.get(info.name ?? '') ?? rename(info.name ?? '', prefix, inner)),
       })),
     };
   };

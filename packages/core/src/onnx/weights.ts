@@ -74,7 +74,9 @@ export class WeightResolver {
       });
     }
     if (length !== undefined && length !== byteLength) {
-      throw new OnnxTsError('EXTERNAL_DATA', `the tensor needs ${byteLength} bytes, the model states ${length}.`, { place });
+      throw new OnnxTsError('EXTERNAL_DATA', `the tensor needs ${byteLength} bytes, the model states ${length}.`, {
+        place,
+      });
     }
     if (offset + byteLength > file.byteLength) {
       const what = `bytes ${offset} to ${offset + byteLength} are needed, but the file ends at ${file.byteLength}.`;

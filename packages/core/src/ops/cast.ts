@@ -16,7 +16,7 @@ import {
   interpretProgram,
   isFloat,
   isInteger,
-  isNaN as isNotANumber,
+  isNotANumber,
   isSmallFloat,
   lt,
   newTensorRef,

@@ -8,7 +8,7 @@ import {
   ge,
   gt,
   isInfinite,
-  isNaN as isNotANumber,
+  isNotANumber,
   le,
   lt,
   not,

@@ -14,7 +14,7 @@ import {
   eq,
   integerRange,
   isFloat,
-  isNaN as isNotANumber,
+  isNotANumber,
   max,
   min,
   mul,

@@ -84,7 +84,11 @@ export function unifySizes(context: NodeContext, a: Dim, b: Dim, what: string): 
   return a.constant === undefined ? (b.constant === undefined ? a : b) : a;
 }
 
+/** No sensible tensor has more. */
+const mostAxes = 256;
+
 /** `count` sizes that only a run can tell. */
 export function freshShape(context: { freshDim(hint: string): Dim }, count: number, hint: string): readonly Dim[] {
+  if (!(count >= 0 && count <= mostAxes)) throw new RangeError(`a tensor cannot have ${count} axes`);
   return Array.from({ length: count }, () => context.freshDim(hint));
 }

@@ -115,9 +115,13 @@ function placeNode(
     return { kind: 'host', cause: 'types', reason: 'complex numbers are computed on the host' };
   }
   if (definition.providerOnly) {
-    throw new OnnxTsError('UNSUPPORTED', 'only a provider with a kernel for this operator can run it, and none was given.', {
-      place: placeOf(node),
-    });
+    throw new OnnxTsError(
+      'UNSUPPORTED',
+      'only a provider with a kernel for this operator can run it, and none was given.',
+      {
+        place: placeOf(node),
+      },
+    );
   }
   if (!hasShapes) return { kind: 'late', reason: 'its shapes depend on values' };
   if (definition.expand) return { kind: 'late', reason: 'it could not be expanded before the run' };

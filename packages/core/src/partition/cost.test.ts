@@ -18,7 +18,11 @@ function product() {
     mul(elementAt(a, [i, k]), elementAt(b, [k, j])),
   );
   const y = builder.map('float32', [m, 4], (index) => exp(elementAt(sum, index)));
-  return { sum, y, program: { inputs: [a, b], stages: builder.stages, outputs: [{ tensor: tensor('y', m, 4), source: y }] } };
+  return {
+    sum,
+    y,
+    program: { inputs: [a, b], stages: builder.stages, outputs: [{ tensor: tensor('y', m, 4), source: y }] },
+  };
 }
 
 describe('work of a stage', () => {

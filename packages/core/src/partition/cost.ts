@@ -10,8 +10,8 @@ import {
   type Expr,
   fuseProgram,
   type Kernel,
-  productOf,
   type Program,
+  productOf,
   type Source,
   type Stage,
 } from '@onnx-ts/tensor-ir';
@@ -34,7 +34,9 @@ export const noWork: Work = { reads: zero, writes: zero, arithmetic: zero };
 
 /** Operations of functions; everything else is one. */
 const operations: Readonly<Record<string, number>> = {
-  ...Object.fromEntries(['exp', 'expm1', 'log', 'log1p', 'sin', 'cos', 'tan', 'asin', 'acos', 'atan'].map((op) => [op, 10])),
+  ...Object.fromEntries(
+    ['exp', 'expm1', 'log', 'log1p', 'sin', 'cos', 'tan', 'asin', 'acos', 'atan'].map((op) => [op, 10]),
+  ),
   ...Object.fromEntries(['sinh', 'cosh', 'tanh', 'asinh', 'acosh', 'atanh', 'erf', 'sigmoid'].map((op) => [op, 16])),
   pow: 24,
   sqrt: 4,
@@ -48,7 +50,11 @@ export function workOfStage(stage: Stage): Work {
   if (stage.kind === 'view') return noWork;
   const reads = new Map<Source, Dim>();
   countReads(stage, reads);
-  return { reads: bytesRead(reads), writes: bytesOf(stage.dtype, productOf(stage.shape)), arithmetic: arithmeticOf(stage) };
+  return {
+    reads: bytesRead(reads),
+    writes: bytesOf(stage.dtype, productOf(stage.shape)),
+    arithmetic: arithmeticOf(stage),
+  };
 }
 
 /** Work of stages that run together: what they pass to each other costs no traffic. */
@@ -66,7 +72,9 @@ export function workOfKernel(kernel: Kernel): Work {
 
 /** Work of a program as fusion would cut it, without what weights alone determine. */
 export function workOfProgram(program: Program): Work & { readonly kernels: number } {
-  const works = fuseProgram(program).kernels.filter((kernel) => !isConstant(kernel)).map(workOfKernel);
+  const works = fuseProgram(program)
+    .kernels.filter((kernel) => !isConstant(kernel))
+    .map(workOfKernel);
   return {
     reads: sumOf(works.map((work) => work.reads)),
     writes: sumOf(works.map((work) => work.writes)),
@@ -118,7 +126,8 @@ function countReads(stage: Stage, into: Map<Source, Dim>): void {
 }
 
 function arithmeticOf(stage: Stage): Dim {
-  const isFold = stage.kind === 'reduce' || stage.kind === 'scan' || (stage.kind === 'scatter' && stage.combine !== 'set');
+  const isFold =
+    stage.kind === 'reduce' || stage.kind === 'scan' || (stage.kind === 'scatter' && stage.combine !== 'set');
   const folded = stage.kind === 'view' || !isFold ? undefined : stage.body;
   const parts = bodiesOf(stage).map(({ axes, body }) => {
     const perPoint = operationsOf(body) + (body === folded ? 1 : 0);

@@ -121,7 +121,11 @@ class Expansion extends BaseContext implements ExpandContext<never> {
     return value;
   }
 
-  literal(dtype: Parameters<ExpandContext['literal']>[0], values: number | readonly number[], dims?: readonly number[]): Value {
+  literal(
+    dtype: Parameters<ExpandContext['literal']>[0],
+    values: number | readonly number[],
+    dims?: readonly number[],
+  ): Value {
     const list = typeof values === 'number' ? [values] : values;
     const shape = dims ?? (typeof values === 'number' ? [] : [list.length]);
     if (dtype === 'float16' || dtype === 'bfloat16') {

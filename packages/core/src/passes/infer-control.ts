@@ -5,7 +5,15 @@ import type { Dim } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import type { Graph, GraphNode, Value } from '../graph/graph.ts';
 import { bodiesOf } from '../graph/traverse.ts';
-import { collectSymbols, commonType, sameType, tensorType, typeText, type ValueType, withoutShape } from '../graph/types.ts';
+import {
+  collectSymbols,
+  commonType,
+  sameType,
+  tensorType,
+  typeText,
+  type ValueType,
+  withoutShape,
+} from '../graph/types.ts';
 import { contentsOf, type FreshDims, nodeError } from '../ops/context.ts';
 import { bodyOf, scanLayout } from './control-layout.ts';
 
@@ -75,7 +83,10 @@ function isVisible(dim: Dim, visible: ReadonlySet<string>): boolean {
 function outerType(type: ValueType, visible: ReadonlySet<string>, unknown: (axis: number) => Dim): ValueType {
   if (type.kind === 'tensor') {
     if (!type.shape) return type;
-    return tensorType(type.dtype, type.shape.map((dim, axis) => (isVisible(dim, visible) ? dim : unknown(axis))));
+    return tensorType(
+      type.dtype,
+      type.shape.map((dim, axis) => (isVisible(dim, visible) ? dim : unknown(axis))),
+    );
   }
   const symbols = new Set<string>();
   collectSymbols(type, symbols);
@@ -138,7 +149,9 @@ function commonContents(node: GraphNode, at: number, visible: ReadonlySet<string
   const branches = [bodyOf(node, 'then_branch'), bodyOf(node, 'else_branch')].filter((branch) => !branch.failure);
   const [first, ...others] = branches.map((branch) => contentsOf(branch.outputs[at]));
   if (!first?.every((dim) => isVisible(dim, visible))) return undefined;
-  const agrees = others.every((other) => other?.length === first.length && other.every((dim, k) => dim.equals(first[k])));
+  const agrees = others.every(
+    (other) => other?.length === first.length && other.every((dim, k) => dim.equals(first[k])),
+  );
   return agrees ? first : undefined;
 }
 
@@ -169,7 +182,10 @@ function settleCarried(
       const own = (axis: number): Dim => fresh.of(node, `carried ${at} ${axis}`, 'carried');
       const wider = input.type && after ? widened(input.type, after, own) : input.type && withoutShape(input.type);
       if (input.type && !wider) {
-        throw nodeError(node, `the carried value "${input.name}" is ${typeText(input.type)} and then ${typeText(after)}.`);
+        throw nodeError(
+          node,
+          `the carried value "${input.name}" is ${typeText(input.type)} and then ${typeText(after)}.`,
+        );
       }
       if (sameType(wider, input.type)) continue;
       input.type = wider;

@@ -84,4 +84,3 @@ function forgetShapes(node: GraphNode): void {
 export function inferTypes(graph: Graph, registry: OperatorRegistry, fresh: FreshDims): void {
   for (const node of graph.nodes) inferNode(node, registry, fresh);
 }
-

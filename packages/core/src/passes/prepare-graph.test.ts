@@ -15,7 +15,12 @@ describe('sizes', () => {
     const graph = text({
       opset: 11,
       inputs: { x: float32('n', 3, 'h', 'w') },
-      initializers: { two: new Tensor('float32', [2], []), start: ints(2), end: ints(4), empty: new Tensor('float32', []) },
+      initializers: {
+        two: new Tensor('float32', [2], []),
+        start: ints(2),
+        end: ints(4),
+        empty: new Tensor('float32', []),
+      },
       nodes: [
         node('Shape', 'x', 'shape'),
         node('Slice', ['shape', 'start', 'end'], 'sides'),
@@ -30,7 +35,12 @@ describe('sizes', () => {
       ],
       outputs: ['y'],
     });
-    expect(graph.split('\n').filter((line) => /Mul|Resize/.test(line)).map((line) => line.trim())).toMatchInlineSnapshot(`
+    expect(
+      graph
+        .split('\n')
+        .filter((line) => /Mul|Resize/.test(line))
+        .map((line) => line.trim()),
+    ).toMatchInlineSnapshot(`
       [
         "scaled: float32[2] = [2*h, 2*w] = Mul(real, float32 2)",
         "y: float32[n, 3, 2*h, 2*w] = Resize(x, float32[], float32[], target) {mode="nearest"}",
@@ -64,7 +74,10 @@ describe('constants', () => {
   it('are computed before the run, but not when they are large', () => {
     const graph = text({
       inputs: { x: float32('n', 4) },
-      initializers: { a: new Tensor('float32', [1, 2, 3, 4]), big: new Tensor('float32', new Float32Array(1 << 20), [1 << 18, 4]) },
+      initializers: {
+        a: new Tensor('float32', [1, 2, 3, 4]),
+        big: new Tensor('float32', new Float32Array(1 << 20), [1 << 18, 4]),
+      },
       nodes: [
         node('Exp', 'a', 'b'),
         node('Add', ['x', 'b'], 'y'),
@@ -83,7 +96,13 @@ describe('constants', () => {
     const large = (first: number): Tensor => new Tensor('float32', new Float32Array(4096).fill(1).fill(first, 0, 1));
     const graph = prepared({
       inputs: { x: float32(4096) },
-      initializers: { a: large(1), b: large(1), c: large(2), d: new Tensor('float32', [-0]), e: new Tensor('float32', [0]) },
+      initializers: {
+        a: large(1),
+        b: large(1),
+        c: large(2),
+        d: new Tensor('float32', [-0]),
+        e: new Tensor('float32', [0]),
+      },
       nodes: [
         node('Add', ['x', 'a'], 'p'),
         node('Mul', ['p', 'b'], 'q'),
@@ -108,7 +127,11 @@ describe('constants', () => {
         node('Add', ['x', 'w'], 'a'),
         node('If', 'flag', 'y', {
           then_branch: {
-            body: { initializers: { v: new Tensor('float32', [1, 2]) }, nodes: [node('Mul', ['a', 'v'], 'm')], outputs: ['m'] },
+            body: {
+              initializers: { v: new Tensor('float32', [1, 2]) },
+              nodes: [node('Mul', ['a', 'v'], 'm')],
+              outputs: ['m'],
+            },
           },
           else_branch: { body: { nodes: [node('Mul', ['a', 'w'], 'k')], outputs: ['k'] } },
         }),
@@ -161,7 +184,14 @@ describe('nodes that change nothing', () => {
   it('stay where inputs, outputs or other work would suffer', () => {
     const graph = text({
       inputs: { x: float32('n') },
-      initializers: { zero: ints(0), end: ints(2 ** 40), back: ints(-1), start: ints(-1), least: ints(-(2 ** 40)), axis: ints(0) },
+      initializers: {
+        zero: ints(0),
+        end: ints(2 ** 40),
+        back: ints(-1),
+        start: ints(-1),
+        least: ints(-(2 ** 40)),
+        axis: ints(0),
+      },
       nodes: [
         node('Identity', 'x', 'copy'),
         node('Relu', 'x', 'a'),
@@ -290,14 +320,22 @@ describe('an If', () => {
   });
 
   it('inside a branch is taken apart, too, and names stay unique', () => {
-    const inner = (name: string) =>
-      node('If', 'yes', name, { then_branch: relu, else_branch: abs });
+    const inner = (name: string) => node('If', 'yes', name, { then_branch: relu, else_branch: abs });
     const graph = prepared({
       inputs: { x: float32('n') },
       initializers: { yes: new Tensor('bool', [true], []) },
       nodes: [
-        node('If', 'yes', 'p', { then_branch: { body: { nodes: [inner('q')], outputs: ['q'] } }, else_branch: abs }, { name: 'outer' }),
-        node('If', 'yes', 'r', { then_branch: { body: { nodes: [node('Neg', 'x', 'y1')], outputs: ['y1'] } }, else_branch: abs }),
+        node(
+          'If',
+          'yes',
+          'p',
+          { then_branch: { body: { nodes: [inner('q')], outputs: ['q'] } }, else_branch: abs },
+          { name: 'outer' },
+        ),
+        node('If', 'yes', 'r', {
+          then_branch: { body: { nodes: [node('Neg', 'x', 'y1')], outputs: ['y1'] } },
+          else_branch: abs,
+        }),
         node('Add', ['p', 'r'], 'sum'),
       ],
       outputs: ['sum'],
@@ -360,7 +398,12 @@ describe('a loop', () => {
           body: {
             body: {
               inputs: { i: int64(), go: tensorOf('bool'), a: float32(3) },
-              nodes: [node('Concat', ['a', 'a'], 'longer', { axis: 0 }), node('Shape', 'a', 'shape'), node('Cast', 'shape', 'float', { to: 1 }), node('Mul', ['longer', 'float'], 'scaled')],
+              nodes: [
+                node('Concat', ['a', 'a'], 'longer', { axis: 0 }),
+                node('Shape', 'a', 'shape'),
+                node('Cast', 'shape', 'float', { to: 1 }),
+                node('Mul', ['longer', 'float'], 'scaled'),
+              ],
               outputs: ['go', 'scaled'],
             },
           },

@@ -52,5 +52,8 @@ export function prepareGraph(graph: Graph, options: PrepareOptions): void {
     return;
   }
   const names = graph.nodes.filter((node) => node.operator?.expand).map((node) => `"${node.name}" (${node.op})`);
-  throw new OnnxTsError('INTERNAL', `rewriting the graph does not end. Composites left: ${names.slice(0, 5).join(', ')}.`);
+  throw new OnnxTsError(
+    'INTERNAL',
+    `rewriting the graph does not end. Composites left: ${names.slice(0, 5).join(', ')}.`,
+  );
 }

@@ -1,7 +1,16 @@
 // Reads that could leave their tensor. Most are proven from shapes alone; what is left is compared once the sizes of a run
 // are bound, so that no kernel ever reads what is not there. Indices that come from data are checked where they are read.
 
-import { type Axis, bodiesOf, Dim, type DimBinding, type Expr, IndexAnalysis, type Program, walk } from '@onnx-ts/tensor-ir';
+import {
+  type Axis,
+  bodiesOf,
+  type Dim,
+  type DimBinding,
+  type Expr,
+  IndexAnalysis,
+  type Program,
+  walk,
+} from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import type { GraphNode } from '../graph/graph.ts';
 import { placeOf } from '../ops/context.ts';
@@ -36,7 +45,14 @@ export function unprovenReads(program: Program): ReadCheck[] {
           const size = load.source.shape[axis];
           if (!range || (range.first.lowerBound >= 0 && range.last.add(1).atMost(size))) continue;
           const node = stage.origin as GraphNode | undefined;
-          checks.push({ node, tensor: load.source.name, axis, ...range, size, loops: axes.map((loop: Axis) => loop.size) });
+          checks.push({
+            node,
+            tensor: load.source.name,
+            axis,
+            ...range,
+            size,
+            loops: axes.map((loop: Axis) => loop.size),
+          });
         }
       }
     }

@@ -33,12 +33,20 @@ function checkShape(node: GraphNode, shape: Shape, binding: DimBinding): void {
   const dims = shape.map((dim) => evaluate(node, dim, binding));
   const negative = dims.findIndex((size) => size < 0);
   if (negative >= 0) {
-    fail(node, `axis ${negative} of its result would have the size ${valueText(shape[negative], dims[negative])}.`, binding);
+    fail(
+      node,
+      `axis ${negative} of its result would have the size ${valueText(shape[negative], dims[negative])}.`,
+      binding,
+    );
   }
   if (Number.isSafeInteger(elementCount(dims))) return;
-  throw new OnnxTsError('OUT_OF_MEMORY', `its result of dims [${dims.join(', ')}] has more elements than can be counted.`, {
-    place: placeOf(node),
-  });
+  throw new OnnxTsError(
+    'OUT_OF_MEMORY',
+    `its result of dims [${dims.join(', ')}] has more elements than can be counted.`,
+    {
+      place: placeOf(node),
+    },
+  );
 }
 
 function evaluate(node: GraphNode, dim: SizeRequirement['a'], binding: DimBinding): number {

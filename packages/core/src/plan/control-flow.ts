@@ -225,7 +225,14 @@ export class ControlStep implements Step {
       perEntry.push(tensors);
     }
     const { outputs } = bodyOf(node, 'body');
-    return outputs.map((output, at) => this.#stack(perEntry.map((tensors) => tensors[at]), output, 0, state));
+    return outputs.map((output, at) =>
+      this.#stack(
+        perEntry.map((tensors) => tensors[at]),
+        output,
+        0,
+        state,
+      ),
+    );
   }
 
   async #sequenceMap(state: RunState): Promise<RuntimeValue[]> {
@@ -245,7 +252,9 @@ export class ControlStep implements Step {
     }
     const collected: HostValue[][] = body.outputs.map(() => []);
     for (let at = 0; at < length; at++) {
-      const items = inputs.map((input) => (input instanceof RuntimeValue ? input : RuntimeValue.ofHost(input.items[at])));
+      const items = inputs.map((input) =>
+        input instanceof RuntimeValue ? input : RuntimeValue.ofHost(input.items[at]),
+      );
       await collect(await this.#runBody(body, items, state), collected);
     }
     return collected.map((items, at) => {

@@ -39,7 +39,7 @@ export class GraphPlan {
   static async compile(graph: Graph, environment: PlanEnvironment, context: CompileContext): Promise<GraphPlan> {
     const placements = assignNodes(graph, environment.providers, environment);
     const clusters = clusterNodes(graph, placements);
-    const readers = readersOf(graph, clusters);
+    const readers = readersOf(clusters);
     const outputs = new Set(graph.outputs);
     const steps: Step[] = [];
     try {
@@ -97,7 +97,7 @@ export class GraphPlan {
 }
 
 /** Clusters that read each value. */
-function readersOf(graph: Graph, clusters: readonly Cluster[]): Map<Value, Set<Cluster>> {
+function readersOf(clusters: readonly Cluster[]): Map<Value, Set<Cluster>> {
   const readers = new Map<Value, Set<Cluster>>();
   for (const cluster of clusters) {
     for (const node of cluster.nodes) {
@@ -147,7 +147,8 @@ function lastUses(graph: Graph, steps: readonly Step[]): Value[][] {
   const last = new Map<Value, number>();
   for (const [at, step] of steps.entries()) {
     for (const value of step.operands) last.set(value, at);
-    for (const node of step.nodes) for (const output of node.outputs) if (output && !last.has(output)) last.set(output, at);
+    for (const node of step.nodes)
+      for (const output of node.outputs) if (output && !last.has(output)) last.set(output, at);
   }
   const result: Value[][] = steps.map(() => []);
   for (const [value, at] of last) if (!outputs.has(value)) result[at].push(value);

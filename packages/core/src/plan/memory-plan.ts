@@ -22,7 +22,9 @@ export interface MemoryPlan {
 /** @param alignment power of two that every offset is a multiple of */
 export function planMemory(lives: readonly LifeTime[], alignment: number): MemoryPlan {
   const sizes = lives.map(({ bytes }) => Math.ceil(bytes / alignment) * alignment);
-  const order = lives.map((_, at) => at).sort((a, b) => sizes[b] - sizes[a] || lives[a].first - lives[b].first || a - b);
+  const order = lives
+    .map((_, at) => at)
+    .sort((a, b) => sizes[b] - sizes[a] || lives[a].first - lives[b].first || a - b);
   const offsets = new Array<number>(lives.length).fill(0);
   // Blocks placed so far, by offset.
   const placed: number[] = [];

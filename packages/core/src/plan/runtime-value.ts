@@ -1,12 +1,12 @@
 // A value while a model runs: on the host, on a device, or both. Copies are made when somebody needs them, and kept.
 
-import { byteLength, Dim, type DimBinding, shapeText } from '@onnx-ts/tensor-ir';
+import type { DType } from '@onnx-ts/tensor-ir';
+import { byteLength, type Dim, type DimBinding, shapeText } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import { typeText, type ValueType } from '../graph/types.ts';
 import type { HostValue } from '../ops/define.ts';
 import type { DeviceBuffer, ExecutionProvider } from '../provider/contract.ts';
 import { arrayTypeOf, elementCount, Tensor } from '../session/tensor.ts';
-import type { DType } from '@onnx-ts/tensor-ir';
 
 interface OnDevice {
   readonly buffer: DeviceBuffer;
@@ -21,7 +21,12 @@ export class RuntimeValue {
   readonly #dims: readonly number[] | undefined;
   #users = 1;
 
-  private constructor(host: HostValue | undefined, device: OnDevice | undefined, dtype?: DType, dims?: readonly number[]) {
+  private constructor(
+    host: HostValue | undefined,
+    device: OnDevice | undefined,
+    dtype?: DType,
+    dims?: readonly number[],
+  ) {
     this.#host = host;
     this.#device = device;
     this.#dtype = dtype;
@@ -34,7 +39,12 @@ export class RuntimeValue {
       : new RuntimeValue(value, undefined);
   }
 
-  static onDevice(provider: ExecutionProvider, buffer: DeviceBuffer, dtype: DType, dims: readonly number[]): RuntimeValue {
+  static onDevice(
+    provider: ExecutionProvider,
+    buffer: DeviceBuffer,
+    dtype: DType,
+    dims: readonly number[],
+  ): RuntimeValue {
     return new RuntimeValue(undefined, { buffer, provider }, dtype, dims);
   }
 
@@ -96,7 +106,8 @@ export function bindShape(
   binding: Map<string, number>,
   fail: (what: string) => never,
 ): void {
-  if (shape.length !== dims.length) fail(`its rank must be ${shape.length} (${shapeText(shape)}), not ${dims.length} ([${dims.join(', ')}]).`);
+  if (shape.length !== dims.length)
+    fail(`its rank must be ${shape.length} (${shapeText(shape)}), not ${dims.length} ([${dims.join(', ')}]).`);
   for (const [axis, dim] of shape.entries()) {
     const name = dim.symbolName;
     if (name !== undefined && !binding.has(name)) binding.set(name, dims[axis]);

@@ -46,7 +46,8 @@ export class RunState {
       const dims = concreteDims(value.type, this.binding, `"${value.name}"`);
       found = RuntimeValue.ofHost(tensorOfContents(value.type.dtype, dims, value.contents, this.binding));
     }
-    if (!found) throw new OnnxTsError('INTERNAL', 'a value was used before it was computed.', { place: { value: value.name } });
+    if (!found)
+      throw new OnnxTsError('INTERNAL', 'a value was used before it was computed.', { place: { value: value.name } });
     this.values.set(value, found);
     return found;
   }
@@ -56,7 +57,9 @@ export class RunState {
     const { type } = value;
     if (type?.kind === 'tensor' && type.shape && result.dims) {
       bindShape(type.shape, result.dims, this.binding, (what) => {
-        throw new OnnxTsError('INTERNAL', `its result has an unexpected shape: ${what}`, { place: { value: value.name } });
+        throw new OnnxTsError('INTERNAL', `its result has an unexpected shape: ${what}`, {
+          place: { value: value.name },
+        });
       });
     }
     this.values.set(value, result);
@@ -174,7 +177,12 @@ export class HostStep implements Step {
     const inputs = await hostInputs(this.#node, state);
     const results = this.#evaluator.evaluate(this.#node, inputs);
     setOutputs(this.#node, results, state);
-    state.context.trace?.({ name: this.#node.name, kind: `host ${this.#node.op}`, start, duration: performance.now() - start });
+    state.context.trace?.({
+      name: this.#node.name,
+      kind: `host ${this.#node.op}`,
+      start,
+      duration: performance.now() - start,
+    });
   }
 
   dispose(): void {}
@@ -287,7 +295,11 @@ class LatePartition {
   readonly #inputs: readonly (Value | undefined)[];
   readonly #outputs: readonly (Value | undefined)[];
 
-  private constructor(step: PartitionStep, inputs: readonly (Value | undefined)[], outputs: readonly (Value | undefined)[]) {
+  private constructor(
+    step: PartitionStep,
+    inputs: readonly (Value | undefined)[],
+    outputs: readonly (Value | undefined)[],
+  ) {
     this.#step = step;
     this.#inputs = inputs;
     this.#outputs = outputs;
@@ -343,7 +355,11 @@ class LatePartition {
   }
 }
 
-function expandAll(nodes: readonly GraphNode[], registry: OperatorRegistry, fresh: FreshDims): readonly GraphNode[] | undefined {
+function expandAll(
+  nodes: readonly GraphNode[],
+  registry: OperatorRegistry,
+  fresh: FreshDims,
+): readonly GraphNode[] | undefined {
   const result: GraphNode[] = [];
   for (const node of nodes) {
     if (!node.operator?.expand) {

@@ -37,7 +37,10 @@ export class HostMemory implements DeviceMemory {
     try {
       buffer = new HostBuffer(byteLength);
     } catch (cause) {
-      throw new OnnxTsError('OUT_OF_MEMORY', `${byteLength} bytes cannot be allocated.`, { place: { provider: this.#provider }, cause });
+      throw new OnnxTsError('OUT_OF_MEMORY', `${byteLength} bytes cannot be allocated.`, {
+        place: { provider: this.#provider },
+        cause,
+      });
     }
     this.bytesInUse += byteLength;
     this.peakBytes = Math.max(this.peakBytes, this.bytesInUse);

@@ -8,4 +8,4 @@ export { type LifeTime, type MemoryPlan, planMemory } from '../plan/memory-plan.
 export { Tensor } from '../session/tensor.ts';
 export type * from './contract.ts';
 export { HostBuffer, HostMemory } from './host-memory.ts';
-export { type KernelCall, kernelPack, type KernelPackOptions, type PackedKernel } from './kernel-pack.ts';
+export { type KernelCall, type KernelPackOptions, kernelPack, type PackedKernel } from './kernel-pack.ts';

@@ -46,7 +46,13 @@ export interface KernelPackOptions {
   readonly profile?: Partial<DeviceProfile>;
 }
 
-const typical: DeviceProfile = { launch: 1e-6, flops: 1e9, bandwidth: 1e9, transferLatency: 0, transferBandwidth: 1e10 };
+const typical: DeviceProfile = {
+  launch: 1e-6,
+  flops: 1e9,
+  bandwidth: 1e9,
+  transferLatency: 0,
+  transferBandwidth: 1e10,
+};
 
 /** A provider that runs the operators it has kernels for on typed arrays of the host. */
 export function kernelPack(options: KernelPackOptions): ProviderFactory {
@@ -72,7 +78,10 @@ class KernelPackProvider implements ExecutionProvider {
     this.profile = { ...typical, ...options.profile };
     this.memory = new HostMemory(options.id, budget);
     this.#kernels = new Map(
-      Object.entries(options.kernels).map(([name, kernel]) => [name, typeof kernel === 'function' ? { run: kernel } : kernel]),
+      Object.entries(options.kernels).map(([name, kernel]) => [
+        name,
+        typeof kernel === 'function' ? { run: kernel } : kernel,
+      ]),
     );
   }
 
@@ -123,7 +132,8 @@ class PackedPartition implements Executable {
       scratchBytes: 0,
       run: async (buffers, context) => {
         const tensors = new Map(this.#constants);
-        for (const [at, value] of [...inputs, ...outputs].entries()) tensors.set(value, viewOf(value, buffers[at], dims));
+        for (const [at, value] of [...inputs, ...outputs].entries())
+          tensors.set(value, viewOf(value, buffers[at], dims));
         for (const node of nodes) await this.#runNode(node, tensors, dims, context);
       },
       dispose: () => {},

@@ -1,10 +1,10 @@
 // The reference provider: interprets the tensor IR stage by stage. Slow and obviously right: the oracle for all others.
 
+import type { DimBinding } from '@onnx-ts/tensor-ir';
 import { interpretProgram, type Stage, type TensorBuffer, type TensorRef } from '@onnx-ts/tensor-ir';
 import type { GraphNode } from '../graph/graph.ts';
 import { computationError, outOfRange } from '../session/host-evaluator.ts';
 import { arrayTypeOf } from '../session/tensor.ts';
-import { HostBuffer, HostMemory } from './host-memory.ts';
 import type {
   BoundExecutable,
   DeviceBuffer,
@@ -15,9 +15,14 @@ import type {
   Partition,
   ProviderFactory,
 } from './contract.ts';
-import type { DimBinding } from '@onnx-ts/tensor-ir';
+import { type HostBuffer, HostMemory } from './host-memory.ts';
 
-const device: DeviceInfo = { provider: 'reference', name: 'TypeScript interpreter', usable: true, properties: { threads: 1 } };
+const device: DeviceInfo = {
+  provider: 'reference',
+  name: 'TypeScript interpreter',
+  usable: true,
+  properties: { threads: 1 },
+};
 
 /** Rates of an interpreter: any other provider is preferred where it can. */
 const profile = { launch: 1e-6, flops: 2e7, bandwidth: 1e8, transferLatency: 0, transferBandwidth: 1e10 };
@@ -82,7 +87,11 @@ class InterpretedPartition implements Executable {
       const sizes = tensor.shape.map((dim) => dim.evaluate(dims));
       const Storage = arrayTypeOf(tensor.dtype as 'float32');
       const { bytes } = buffer as HostBuffer;
-      return { dtype: tensor.dtype, dims: sizes, data: new Storage(bytes.buffer, 0, bytes.byteLength / Storage.BYTES_PER_ELEMENT) };
+      return {
+        dtype: tensor.dtype,
+        dims: sizes,
+        data: new Storage(bytes.buffer, 0, bytes.byteLength / Storage.BYTES_PER_ELEMENT),
+      };
     };
     return {
       scratchBytes: 0,
@@ -94,7 +103,8 @@ class InterpretedPartition implements Executable {
         }
         const results = interpretProgram(program, given, dims, {
           ...(signal && { signal }),
-          onOutOfRange: (stage: Stage, index: number, size: number) => outOfRange(stage.origin as GraphNode, index, size),
+          onOutOfRange: (stage: Stage, index: number, size: number) =>
+            outOfRange(stage.origin as GraphNode, index, size),
           onFailure: (stage: Stage, error: unknown): never => {
             throw computationError(stage.origin as GraphNode, error);
           },
@@ -102,7 +112,9 @@ class InterpretedPartition implements Executable {
         for (const [at, value] of outputs.entries()) {
           const result = results.get(tensors.get(value)!)!;
           const data = result.data as Uint8Array;
-          (buffers[inputs.length + at] as HostBuffer).bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+          (buffers[inputs.length + at] as HostBuffer).bytes.set(
+            new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+          );
         }
       },
       dispose: () => {},
@@ -113,4 +125,3 @@ class InterpretedPartition implements Executable {
     this.#constants.clear();
   }
 }
-

@@ -51,7 +51,11 @@ export interface Explanation {
 }
 
 /** @throws OnnxTsError when the sizes do not fit the model */
-export function explainPlan(plan: GraphPlan, providers: Explanation['providers'], options: ExplainOptions = {}): Explanation {
+export function explainPlan(
+  plan: GraphPlan,
+  providers: Explanation['providers'],
+  options: ExplainOptions = {},
+): Explanation {
   const dims = new Map(Object.entries(options.dims ?? {}));
   const vanished: string[] = [];
   for (const [node, placement] of plan.placements) if (placement.kind === 'none') vanished.push(node.name);

@@ -99,4 +99,3 @@ function checkKind(value: Value, host: HostValue): void {
 export function bindingText(binding: DimBinding): string {
   return [...binding].map(([name, size]) => `${name} = ${size}`).join(', ');
 }
-

@@ -27,7 +27,10 @@ export function readRequest(
   options: RunOptions | undefined,
 ): RunRequest {
   if (fetches !== undefined && (typeof fetches !== 'object' || fetches === null || Tensor.is(fetches))) {
-    throw new OnnxTsError('INVALID_INPUT', 'fetches must be an array of output names or an object from names to tensors.');
+    throw new OnnxTsError(
+      'INVALID_INPUT',
+      'fetches must be an array of output names or an object from names to tensors.',
+    );
   }
   const isFetches = fetches !== undefined && (options !== undefined || looksLikeFetches(fetches, outputNames));
   const wanted = isFetches ? (fetches as Fetches) : outputNames;
@@ -44,7 +47,9 @@ export function readRequest(
       });
     }
     if (target !== undefined && !(typeof target === 'object' && 'dims' in target && 'data' in target)) {
-      throw new OnnxTsError('INVALID_INPUT', 'a fetch must be a tensor to write into, or null.', { place: { value: name } });
+      throw new OnnxTsError('INVALID_INPUT', 'a fetch must be a tensor to write into, or null.', {
+        place: { value: name },
+      });
     }
   }
   return { targets: new Map(entries), signal };

@@ -83,12 +83,13 @@ export class HostEvaluator {
     if (!nodes) throw nodeError(node, 'it could not be expanded.');
     const values = new Map<Value, HostValue | undefined>();
     for (const [at, value] of node.inputs.entries()) if (value) values.set(value, inputs[at]);
-    const valueOf = (value: Value | undefined): HostValue | undefined => value && (value.constant ?? values.get(value));
+    const hostValueOf = (value: Value | undefined): HostValue | undefined =>
+      value && (value.constant ?? values.get(value));
     for (const inner of nodes) {
-      const results = this.evaluate(inner, inner.inputs.map(valueOf));
+      const results = this.evaluate(inner, inner.inputs.map(hostValueOf));
       for (const [at, value] of inner.outputs.entries()) if (value) values.set(value, results[at]);
     }
-    return node.outputs.map(valueOf);
+    return node.outputs.map(hostValueOf);
   }
 }
 
@@ -105,7 +106,8 @@ const allocationFailures = /allocation failed|Invalid (typed )?array length|Inva
 export function computationError(node: GraphNode, error: unknown): OnnxTsError {
   if (OnnxTsError.is(error)) return error;
   const reason = error instanceof NotKnownYet ? `the ${error.message} is not known` : (error as Error).message;
-  const tooLarge = error instanceof SizeError || (error instanceof RangeError && allocationFailures.test(error.message));
+  const tooLarge =
+    error instanceof SizeError || (error instanceof RangeError && allocationFailures.test(error.message));
   if (!tooLarge) return nodeError(node, `it could not be computed: ${reason}.`, undefined, error);
   return new OnnxTsError('OUT_OF_MEMORY', `its result is too large: ${reason}.`, {
     place: placeOf(node),
@@ -134,7 +136,11 @@ export function specialise(node: GraphNode, inputs: readonly (HostValue | undefi
     seen.set(input, value);
     return value;
   });
-  const copy: GraphNode = { ...node, inputs: values, outputs: node.outputs.map((output) => output && newValue(output.name)) };
+  const copy: GraphNode = {
+    ...node,
+    inputs: values,
+    outputs: node.outputs.map((output) => output && newValue(output.name)),
+  };
   for (const output of copy.outputs) if (output) output.producer = copy;
   return copy;
 }
@@ -155,7 +161,8 @@ class Evaluation extends BaseContext implements EvaluateContext<never> {
 
   optionalTensor(index: number): Tensor | undefined {
     const value = this.#inputs[index];
-    if (value !== undefined && !Tensor.is(value)) return this.fail(`input ${index} must be a tensor, not a ${value.kind}.`);
+    if (value !== undefined && !Tensor.is(value))
+      return this.fail(`input ${index} must be a tensor, not a ${value.kind}.`);
     return value;
   }
 

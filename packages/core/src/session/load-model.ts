@@ -3,7 +3,7 @@
 import type { GraphProto, ModelProto, TensorProto } from '@onnx-ts/onnx-proto';
 import { OnnxTsError } from '../errors.ts';
 import { parseModel } from '../onnx/import-model.ts';
-import { externalPlace, type WeightFile, weightFileOf, WeightResolver } from '../onnx/weights.ts';
+import { externalPlace, type WeightFile, WeightResolver, weightFileOf } from '../onnx/weights.ts';
 
 export type ModelSource = string | URL | Uint8Array | ArrayBufferLike;
 
@@ -86,16 +86,23 @@ function bytesOf(source: Uint8Array | ArrayBufferLike): Uint8Array {
     const view = source as ArrayBufferView;
     return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   }
-  const isBuffer = source instanceof ArrayBuffer || Object.prototype.toString.call(source) === '[object SharedArrayBuffer]';
+  const isBuffer =
+    source instanceof ArrayBuffer || Object.prototype.toString.call(source) === '[object SharedArrayBuffer]';
   if (isBuffer) return new Uint8Array(source);
-  throw new OnnxTsError('INVALID_INPUT', `a model must be a path, a URL or bytes, not ${source === null ? 'null' : typeof source}.`);
+  throw new OnnxTsError(
+    'INVALID_INPUT',
+    `a model must be a path, a URL or bytes, not ${source === null ? 'null' : typeof source}.`,
+  );
 }
 
 function readFile(path: string): Uint8Array {
   try {
     return nodeModules()!.fs.readFileSync(path);
   } catch (cause) {
-    throw new OnnxTsError('INVALID_INPUT', `the model cannot be read: ${(cause as Error).message}.`, { place: { path }, cause });
+    throw new OnnxTsError('INVALID_INPUT', `the model cannot be read: ${(cause as Error).message}.`, {
+      place: { path },
+      cause,
+    });
   }
 }
 
@@ -145,7 +152,8 @@ async function openWeights(
       const given = options.externalData?.find((item) => item.path.replace(/^(\.\/)+/, '') === location);
       if (given) files.set(location, await openGiven(given, options));
       else if (place?.kind === 'file') files.set(location, openBeside(place.path, location));
-      else if (place) files.set(location, weightFileOf(await download(new URL(location, place.url), location, options)));
+      else if (place)
+        files.set(location, weightFileOf(await download(new URL(location, place.url), location, options)));
     }
   } catch (error) {
     for (const file of files.values()) file.close?.();
@@ -157,7 +165,9 @@ async function openWeights(
 async function openGiven({ data }: ExternalData, options: LoadOptions): Promise<WeightFile> {
   if (typeof data !== 'string' && !(data instanceof URL)) return weightFileOf(bytesOf(data));
   const place = placeOf(data);
-  return place.kind === 'file' ? openFile(place.path) : weightFileOf(await download(place.url, place.url.href, options));
+  return place.kind === 'file'
+    ? openFile(place.path)
+    : weightFileOf(await download(place.url, place.url.href, options));
 }
 
 /** A file below the model's folder, links resolved: a model must not read anything else. */
@@ -177,10 +187,14 @@ function openBeside(model: string, location: string): WeightFile {
   }
   const relative = path.relative(fs.realpathSync(folder), real);
   if (relative.startsWith('..') || path.isAbsolute(relative)) {
-    throw new OnnxTsError('EXTERNAL_DATA', 'this file of external data is a link that leaves the folder of the model.', {
-      place: { path: file },
-      hint: 'Copy the file there, or pass it in the option `externalData`.',
-    });
+    throw new OnnxTsError(
+      'EXTERNAL_DATA',
+      'this file of external data is a link that leaves the folder of the model.',
+      {
+        place: { path: file },
+        hint: 'Copy the file there, or pass it in the option `externalData`.',
+      },
+    );
   }
   return openFile(real);
 }
@@ -200,7 +214,10 @@ function openFile(path: string): WeightFile {
     };
   } catch (cause) {
     if (handle !== undefined) fs.closeSync(handle);
-    throw new OnnxTsError('EXTERNAL_DATA', `the file cannot be read: ${(cause as Error).message}.`, { place: { path }, cause });
+    throw new OnnxTsError('EXTERNAL_DATA', `the file cannot be read: ${(cause as Error).message}.`, {
+      place: { path },
+      cause,
+    });
   }
 }
 
@@ -212,7 +229,8 @@ function readRange(fs: NodeModules['fs'], handle: number, offset: number, target
   while (done < target.byteLength) {
     const length = Math.min(largestRead, target.byteLength - done);
     const got = fs.readSync(handle, target, done, length, offset + done);
-    if (got === 0) throw new OnnxTsError('EXTERNAL_DATA', `the file became shorter while it was read.`, { place: { path } });
+    if (got === 0)
+      throw new OnnxTsError('EXTERNAL_DATA', `the file became shorter while it was read.`, { place: { path } });
     done += got;
   }
 }

@@ -67,7 +67,9 @@ async function compileModel(
   const inputs = graph.inputs.filter((value) => !value.initial).map((value) => metadataOf(value.name, value.type));
   // Rewrites may give another name to the value behind an output.
   const outputNames = graph.outputs.map((value) => value.name);
-  const registry = options.operators ? new OperatorRegistry([...allOperators(), ...options.operators]) : defaultRegistry();
+  const registry = options.operators
+    ? new OperatorRegistry([...allOperators(), ...options.operators])
+    : defaultRegistry();
   const evaluator = new HostEvaluator(registry, seeds(options.seed));
   // A composite with a kernel of its own stays whole.
   const keep = (node: GraphNode): boolean => providers.some((provider) => provider.supports(node).ok);

@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import * as ort from 'onnxruntime-common';
 import { afterAll, describe, expect, it } from 'vitest';
 import { reference } from '../provider/reference.ts';
-import { float32, int64, model, type ModelSpec, node, sequenceOf, tensorOf } from '../testing/build-model.ts';
+import { float32, int64, type ModelSpec, model, node, sequenceOf, tensorOf } from '../testing/build-model.ts';
 import { errorOf, open } from '../testing/open-session.ts';
 import type { Progress } from './options.ts';
 import { createSession, InferenceSession } from './session.ts';
@@ -75,7 +75,9 @@ describe('create', () => {
   it('explains what cannot be a model', async () => {
     expect((await errorOf(createSession(join(folder, 'none.onnx'), options))).message).toContain('cannot be read');
     expect((await errorOf(createSession(folder, options))).message).toContain('cannot be read');
-    expect((await errorOf(createSession(17 as never, options))).message).toContain('must be a path, a URL or bytes, not number');
+    expect((await errorOf(createSession(17 as never, options))).message).toContain(
+      'must be a path, a URL or bytes, not number',
+    );
     expect((await errorOf(createSession(null as never, options))).message).toContain('not null');
     const beyond = InferenceSession.create(new ArrayBuffer(8), 4, 8, options);
     expect((await errorOf(beyond)).message).toBe('the buffer of 8 bytes has no 8 bytes at 4.');
@@ -103,8 +105,21 @@ describe('create', () => {
         return Object.assign(opened, { dispose: async () => void log.push('closed') });
       },
     };
-    const absent = { id: 'gpu', apiVersion: 1 as const, discover: async () => [], open: async () => { throw new Error('never'); } };
-    const broken = { ...reference(), id: 'broken', open: async () => { throw new Error('no driver'); } };
+    const absent = {
+      id: 'gpu',
+      apiVersion: 1 as const,
+      discover: async () => [],
+      open: async () => {
+        throw new Error('never');
+      },
+    };
+    const broken = {
+      ...reference(),
+      id: 'broken',
+      open: async () => {
+        throw new Error('no driver');
+      },
+    };
     expect((await errorOf(createSession(bytes, { providers: [absent] }))).message).toContain('gpu: no device');
     expect((await errorOf(createSession(bytes, { providers: [good, broken] }))).message).toContain('no driver');
     expect((await errorOf(createSession(bytes.subarray(9), { providers: [good] }))).code).toBe('INVALID_MODEL');
@@ -112,11 +127,15 @@ describe('create', () => {
   });
 
   it('checks the values of options', async () => {
-    expect((await errorOf(open(adding, { threads: 0 }))).message).toContain('threads must be a number of at least 1, not 0');
+    expect((await errorOf(open(adding, { threads: 0 }))).message).toContain(
+      'threads must be a number of at least 1, not 0',
+    );
     const negative = open(adding, { freeDimensionOverrides: { batch: -1 } });
     expect((await errorOf(negative)).message).toContain('gives "batch" the size -1');
     const unknown = open(adding, { freeDimensionOverrides: { sequence: 1 } });
-    expect((await errorOf(unknown)).message).toBe('no input has a size named "sequence". Sizes that may vary are batch.');
+    expect((await errorOf(unknown)).message).toBe(
+      'no input has a size named "sequence". Sizes that may vary are batch.',
+    );
   });
 
   it('reports progress, and can be aborted before and meanwhile', async () => {
@@ -174,7 +193,12 @@ describe('metadata', () => {
     const session = await open({
       inputs: { x: float32(2) },
       initializers: { c: new Tensor('float32', [1, 2]) },
-      nodes: [node('Relu', 'x', 'r'), node('Identity', 'r', 'a'), node('Identity', 'r', 'b'), node('Identity', 'c', 'd')],
+      nodes: [
+        node('Relu', 'x', 'r'),
+        node('Identity', 'r', 'a'),
+        node('Identity', 'r', 'b'),
+        node('Identity', 'c', 'd'),
+      ],
       outputs: ['a', 'b', 'x', 'c', 'd'],
     });
     const feed = new Tensor('float32', [-1, 5]);
@@ -225,7 +249,13 @@ describe('run', () => {
 
   it('takes tensors of onnxruntime-common', async () => {
     const session = await open({
-      inputs: { a: tensorOf('float16', 2), b: tensorOf('int64', 1), c: tensorOf('bool', 2), d: tensorOf('string', 1), e: float32(0) },
+      inputs: {
+        a: tensorOf('float16', 2),
+        b: tensorOf('int64', 1),
+        c: tensorOf('bool', 2),
+        d: tensorOf('string', 1),
+        e: float32(0),
+      },
       nodes: ['a', 'b', 'c', 'd', 'e'].map((name) => node('Identity', name, `${name}2`)),
       outputs: ['a2', 'b2', 'c2', 'd2', 'e2'],
     });
@@ -312,7 +342,9 @@ describe('run', () => {
       'the model has no output "z". Its outputs are "y", "n".',
     );
     expect((await errorOf(session.run({ x: x(1, 2) }, x(1, 2) as never))).code).toBe('INVALID_INPUT');
-    expect((await errorOf(session.run({ x: x(1, 2) }, { y: 5 } as never, {}))).message).toContain('a fetch must be a tensor');
+    expect((await errorOf(session.run({ x: x(1, 2) }, { y: 5 } as never, {}))).message).toContain(
+      'a fetch must be a tensor',
+    );
   });
 });
 
@@ -346,7 +378,9 @@ describe('profile', () => {
   it('is a Chrome trace', async () => {
     const session = await open(adding, { enableProfiling: true });
     await session.run({ x: x(1, 2) });
-    const { traceEvents } = JSON.parse(JSON.stringify(session.endProfiling())) as ReturnType<typeof session.endProfiling>;
+    const { traceEvents } = JSON.parse(JSON.stringify(session.endProfiling())) as ReturnType<
+      typeof session.endProfiling
+    >;
     expect(traceEvents.at(-1)).toMatchObject({ name: 'run', cat: 'session', ph: 'X', pid: 1 });
     for (const event of traceEvents) expect(event.dur).toBeGreaterThanOrEqual(0);
     await session.run({ x: x(1, 2) });

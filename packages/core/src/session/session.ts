@@ -7,7 +7,7 @@ import type { RuntimeValue } from '../plan/runtime-value.ts';
 import type { ExecutionProvider, RunContext, TraceEvent } from '../provider/contract.ts';
 import { type ExplainOptions, type Explanation, explainPlan } from './explanation.ts';
 import { bindFeeds, bindingText, type Feed } from './feeds.ts';
-import { type Fetches, memoryOf, readRequest, ResultWriter, type RunRequest } from './fetches.ts';
+import { type Fetches, memoryOf, ResultWriter, type RunRequest, readRequest } from './fetches.ts';
 import type { ModelSource } from './load-model.ts';
 import type { ValueMetadata } from './metadata.ts';
 import type { RunOptions, SessionOptions } from './options.ts';
@@ -92,7 +92,8 @@ export class InferenceSession {
     { targets, signal }: RunRequest,
   ): Promise<Record<string, Tensor & HostValue>> {
     if (this.#disposal) throw new OnnxTsError('DISPOSED', 'this session was disposed.');
-    if (signal?.aborted) throw new OnnxTsError('ABORTED', 'the run was aborted before it began.', { cause: signal.reason });
+    if (signal?.aborted)
+      throw new OnnxTsError('ABORTED', 'the run was aborted before it began.', { cause: signal.reason });
     const trace = this.#trace;
     const start = performance.now();
     const binding = new Map<string, number>();

@@ -122,7 +122,9 @@ export class Tensor {
     }
     const expected = dataLength(type, elementCount(this.dims));
     if (data.length !== expected) {
-      throw bad(`a ${type} tensor of dims [${this.dims.join(', ')}] needs ${expected} entries, the data has ${data.length}`);
+      throw bad(
+        `a ${type} tensor of dims [${this.dims.join(', ')}] needs ${expected} entries, the data has ${data.length}`,
+      );
     }
     this.#data = data;
   }

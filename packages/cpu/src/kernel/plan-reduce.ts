@@ -12,7 +12,7 @@ import {
   type ForStatement,
   identityOf,
   isFloat,
-  isNaN as isNaNExpr,
+  isNotANumber as isNaNExpr,
   newRegister,
   not,
   or,

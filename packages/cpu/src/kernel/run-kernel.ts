@@ -14,7 +14,7 @@ import { control } from '../runtime/control-block.ts';
 import { importLinearMemory } from '../runtime/driver.ts';
 import { defineErrorReport } from '../runtime/kernel-error.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
-import { type CompiledKernel, compileKernel } from './compile-kernel.ts';
+import { type CompiledKernel, type CompileTarget, compileKernel } from './compile-kernel.ts';
 
 export interface LoadedKernel {
   readonly compiled: CompiledKernel;
@@ -42,11 +42,15 @@ export interface PreparedKernel {
 const GUARD_BYTES = 64;
 const GUARD_VALUE = 0x5a;
 
-export function loadKernel(kernel: Kernel): LoadedKernel {
+/** @param compile how the kernel becomes code; a template in place of the scheduler */
+export function loadKernel(
+  kernel: Kernel,
+  compile: (target: CompileTarget) => CompiledKernel = (target) => compileKernel(kernel, target),
+): LoadedKernel {
   const module = new ModuleBuilder({ names: true });
   importLinearMemory(module, false);
   const reportError = defineErrorReport(module, { threads: false });
-  const compiled = compileKernel(kernel, { module, helpers: new HelperFunctions(module), reportError });
+  const compiled = compile({ module, helpers: new HelperFunctions(module), reportError });
   for (const [at, phase] of compiled.phases.entries()) module.export(`phase${at}`, phase.function);
   const bytes = module.toBytes();
   const compiledModule = new WebAssembly.Module(bytes);

@@ -2,8 +2,8 @@
 
 import { type LifeTime, OnnxTsError, planMemory, type TraceEvent } from '@onnx-ts/core/provider';
 import type { DimBinding, TensorRef } from '@onnx-ts/tensor-ir';
-import type { ErrorSite } from '../kernel/plan.ts';
 import { grainOf } from '../kernel/compile-kernel.ts';
+import type { ErrorSite } from '../kernel/plan.ts';
 import { ALIGNMENT } from '../runtime/memory.ts';
 import { MAXIMUM_TILES, programBytes, type Step, writeProgram } from '../runtime/step-program.ts';
 import { bytesOf, type CpuExecutable, type LaunchableKernel } from './executable.ts';
@@ -135,7 +135,12 @@ export class Binding {
     };
   }
 
-  #writeArguments(launch: LaunchableKernel, at: number, places: (tensor: TensorRef) => Place, dims: DimBinding): number {
+  #writeArguments(
+    launch: LaunchableKernel,
+    at: number,
+    places: (tensor: TensorRef) => Place,
+    dims: DimBinding,
+  ): number {
     const { words } = this.#executable.provider.memory.linear;
     let index = at;
     for (const item of launch.words) {
@@ -177,7 +182,11 @@ export class Binding {
    * other threads is a part of it.
    */
   trace(times: number, report: (event: TraceEvent) => void): void {
-    const table = new Float64Array(this.#executable.provider.memory.linear.memory.buffer, times, 2 * this.stepCount + 1);
+    const table = new Float64Array(
+      this.#executable.provider.memory.linear.memory.buffer,
+      times,
+      2 * this.stepCount + 1,
+    );
     this.#events ??= this.#traced.map((step) => this.#eventOf(step));
     for (const [at, event] of this.#events.entries()) {
       report({ ...event, start: table[2 * at], duration: table[2 * at + 2] - table[2 * at] });

@@ -5,8 +5,8 @@ import {
   assignLayouts,
   canonicalKernel,
   Dim,
-  fuseProgram,
   type FusedProgram,
+  fuseProgram,
   integerProducts,
   type Kernel,
   printKernel,
@@ -17,7 +17,8 @@ import type { ArgumentWord } from '../kernel/argument-words.ts';
 import { type CompiledKernel, type CompiledPhase, compileKernel } from '../kernel/compile-kernel.ts';
 import { emitDriver, importLinearMemory } from '../runtime/driver.ts';
 import { defineErrorReport } from '../runtime/kernel-error.ts';
-import { ModuleBuilder } from '../wasm/module.ts';
+import { fuseAttention } from '../templates/attention/attention.ts';
+import { compileAttention } from '../templates/attention/emit-attention.ts';
 import type { BlockTarget } from '../templates/block-loop.ts';
 import { prepareChannelWindow } from '../templates/channel-window.ts';
 import { compileChannelWindow } from '../templates/emit-channel-window.ts';
@@ -26,6 +27,7 @@ import { compileProduct } from '../templates/emit-product.ts';
 import { preparePackedProduct } from '../templates/packed-product.ts';
 import { prepareProduct } from '../templates/product.ts';
 import type { KnownValues, ValueRange } from '../templates/value-range.ts';
+import { ModuleBuilder } from '../wasm/module.ts';
 import type { CpuProvider } from './cpu-provider.ts';
 import { CpuExecutable, type LaunchableKernel } from './executable.ts';
 
@@ -87,14 +89,21 @@ type Template = { readonly name: string; readonly compile: (target: BlockTarget)
 
 /** Gives kernels to the templates that can take them, with what those need in front. */
 function prepareTemplates(
-  fused: FusedProgram,
+  program: FusedProgram,
   known: KnownValues,
   relaxedSimd: boolean,
 ): { fused: FusedProgram; templates: ReadonlyMap<Kernel, Template> } {
+  const { fused, attentions } = fuseAttention(program);
   const templates = new Map<Kernel, Template>();
   const kernels: Kernel[] = [];
   const locals = [...fused.locals];
   for (const kernel of fused.kernels) {
+    const attention = attentions.get(kernel);
+    if (attention) {
+      kernels.push(kernel);
+      templates.set(kernel, { name: 'attention', compile: (target) => compileAttention(attention, target) });
+      continue;
+    }
     const found = findTemplate(kernel, known, relaxedSimd);
     kernels.push(...(found?.before ?? []), found?.kernel ?? kernel);
     locals.push(...(found?.locals ?? []));
@@ -113,7 +122,12 @@ function findTemplate(kernel: Kernel, known: KnownValues, relaxedSimd: boolean):
   const packed = preparePackedProduct(kernel, relaxedSimd && allowsBytes(kernel));
   if (packed) {
     const { product } = packed;
-    return { ...packed, name: 'packed product', kernel: product.kernel, compile: (target) => compilePackedProduct(product, target) };
+    return {
+      ...packed,
+      name: 'packed product',
+      kernel: product.kernel,
+      compile: (target) => compilePackedProduct(product, target),
+    };
   }
   const whole = prepareProduct(kernel, known);
   if (whole) {
@@ -123,7 +137,12 @@ function findTemplate(kernel: Kernel, known: KnownValues, relaxedSimd: boolean):
   const channels = prepareChannelWindow(kernel);
   if (!channels) return undefined;
   const { window } = channels;
-  return { ...channels, name: 'window', kernel: window.kernel, compile: (target) => compileChannelWindow(window, target) };
+  return {
+    ...channels,
+    name: 'window',
+    kernel: window.kernel,
+    compile: (target) => compileChannelWindow(window, target),
+  };
 }
 
 /** `accuracy_level` 4 of MatMulNBits: the other operand may be rounded to int8. */
@@ -145,7 +164,8 @@ function knownValues(constants: ReadonlyMap<TensorRef, Tensor>): KnownValues {
 }
 
 function extremes(tensor: Tensor | undefined): ValueRange | undefined {
-  if (!tensor || (tensor.type !== 'int8' && tensor.type !== 'uint8') || tensor.size === 0 || tensor.size > mostKnown) return undefined;
+  if (!tensor || (tensor.type !== 'int8' && tensor.type !== 'uint8') || tensor.size === 0 || tensor.size > mostKnown)
+    return undefined;
   const data = tensor.data as Int8Array | Uint8Array;
   let [min, max] = [data[0], data[0]];
   for (const value of data) {
@@ -160,7 +180,10 @@ function compileOne(kernel: Kernel, template: Template | undefined, target: Bloc
     return template ? template.compile(target) : compileKernel(kernel, target);
   } catch (cause) {
     const [node] = kernel.origins as readonly (GraphNode | undefined)[];
-    const place = { provider: 'cpu', ...(node && { node: node.name, op: node.op, domain: node.domain, opset: node.opset }) };
+    const place = {
+      provider: 'cpu',
+      ...(node && { node: node.name, op: node.op, domain: node.domain, opset: node.opset }),
+    };
     const what = `no code could be generated: ${(cause as Error).message}.`;
     throw new OnnxTsError('INTERNAL', what, { place, hint: `The kernel is:\n${printKernel(kernel)}`, cause });
   }
@@ -168,7 +191,11 @@ function compileOne(kernel: Kernel, template: Template | undefined, target: Bloc
 
 /** The code of an equal kernel with this one's tensors, sizes and nodes. */
 function adapt(
-  { kernel: from, symbols: fromSymbols, compiled }: { kernel: Kernel; symbols: readonly string[]; compiled: CompiledKernel },
+  {
+    kernel: from,
+    symbols: fromSymbols,
+    compiled,
+  }: { kernel: Kernel; symbols: readonly string[]; compiled: CompiledKernel },
   to: Kernel,
   symbols: readonly string[],
 ): CompiledKernel {

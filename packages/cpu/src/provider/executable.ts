@@ -12,7 +12,14 @@ import {
   type RunContext,
   type Tensor,
 } from '@onnx-ts/core/provider';
-import { byteLength, type Dim, type DimBinding, type FusedProgram, type Kernel, type TensorRef } from '@onnx-ts/tensor-ir';
+import {
+  byteLength,
+  type Dim,
+  type DimBinding,
+  type FusedProgram,
+  type Kernel,
+  type TensorRef,
+} from '@onnx-ts/tensor-ir';
 import type { ArgumentWord } from '../kernel/argument-words.ts';
 import type { CompiledPhase } from '../kernel/compile-kernel.ts';
 import type { ErrorSite } from '../kernel/plan.ts';
@@ -170,7 +177,8 @@ export class CpuExecutable implements Executable {
         threads: binding.threads,
       });
       if (status === 'failed') this.#reportError(binding);
-      if (status === 'aborted') throw new OnnxTsError('ABORTED', 'the run was aborted.', { place: { provider: 'cpu' } });
+      if (status === 'aborted')
+        throw new OnnxTsError('ABORTED', 'the run was aborted.', { place: { provider: 'cpu' } });
       if (context.trace) binding.trace(times, context.trace);
     } finally {
       if (times !== 0) {
@@ -209,7 +217,9 @@ export function bytesOf(tensor: TensorRef, dims: DimBinding): number {
   for (const dim of tensor.shape) {
     const size = dim.evaluate(dims);
     if (size < 0) {
-      throw new OnnxTsError('INVALID_INPUT', `the size ${dim} = ${size} is negative.`, { place: { value: tensor.name } });
+      throw new OnnxTsError('INVALID_INPUT', `the size ${dim} = ${size} is negative.`, {
+        place: { value: tensor.name },
+      });
     }
     count *= size;
   }

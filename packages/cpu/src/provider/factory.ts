@@ -27,7 +27,11 @@ interface Threading {
   readonly note: string | undefined;
 }
 
-function threadingFor(capabilities: Capabilities, wanted: number | undefined, leader: LeaderMode | undefined): Threading {
+function threadingFor(
+  capabilities: Capabilities,
+  wanted: number | undefined,
+  leader: LeaderMode | undefined,
+): Threading {
   const threads = Math.max(1, Math.min(wanted ?? Math.min(capabilities.concurrency, mostThreads), 64));
   if (capabilities.threads.ok) {
     const chosen = leader ?? (capabilities.canBlock ? 'inline' : 'worker');
@@ -77,7 +81,9 @@ function describe(capabilities: Capabilities, unusable: string | undefined, thre
   const reason = unusable ?? threading?.note;
   return {
     provider: 'cpu',
-    name: threading ? `WebAssembly SIMD, ${threading.threads} thread${threading.threads === 1 ? '' : 's'}` : 'WebAssembly SIMD',
+    name: threading
+      ? `WebAssembly SIMD, ${threading.threads} thread${threading.threads === 1 ? '' : 's'}`
+      : 'WebAssembly SIMD',
     usable: unusable === undefined,
     ...(reason !== undefined && { reason }),
     properties: {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { CpuProvider } from './cpu-provider.ts';
+import type { CpuProvider } from './cpu-provider.ts';
 import { cpu } from './factory.ts';
 
 it.each([1, 2])('measures the machine with %i threads and leaves nothing behind', async (threads) => {

@@ -72,7 +72,11 @@ function arithmeticKernel(relaxed: boolean): FunctionBuilder {
   const [, begin, end, scratch] = f.params;
   const values = f.locals(sums, 'v128', 'sum');
   const [factor, term] = f.locals(2, 'v128', 'constant');
-  for (const [local, value] of [[factor, 0.999], [term, 0.001], ...values.map((sum, at) => [sum, at] as const)] as const) {
+  for (const [local, value] of [
+    [factor, 0.999],
+    [term, 0.001],
+    ...values.map((sum, at) => [sum, at] as const),
+  ] as const) {
     f.lanesConst('f32x4', value);
     f.set(local);
   }
@@ -124,7 +128,11 @@ function copyKernel(): FunctionBuilder {
       f.load('v128.load', at, 4);
       f.store('v128.store', at, 4);
     }
-    for (const [local, step] of [[source, 64], [target, 64], [left, -64]] as const) {
+    for (const [local, step] of [
+      [source, 64],
+      [target, 64],
+      [left, -64],
+    ] as const) {
       f.get(local);
       f.i32Const(step);
       f.op('i32.add');

@@ -1,8 +1,8 @@
 // The function around a block template's innermost part: tiles, this thread's scratch memory, and the calls of the two
 // generated parts (see block-phases.ts).
 
-import { bitsOf, Dim, type LoopPhase, productOf, type TensorRef } from '@onnx-ts/tensor-ir';
 import type { IndexAnalysis } from '@onnx-ts/tensor-ir';
+import { bitsOf, Dim, type LoopPhase, productOf, type TensorRef } from '@onnx-ts/tensor-ir';
 import { ArgumentWords } from '../kernel/argument-words.ts';
 import { type CompiledKernel, type CompileTarget, errorReporter } from '../kernel/compile-kernel.ts';
 import { emitPhase } from '../kernel/emit-phase.ts';
@@ -161,7 +161,9 @@ class BlockFunction<Name extends string> {
       });
     }
     const operandAddress = this.#local('operand', () => this.#loadWord(args, operandAt));
-    f.forRange({ begin, end }, (tile) => f.scope(() => this.#tile(tile, sizes, { own, parts, blockAddress, tableAddress, operandAddress })));
+    f.forRange({ begin, end }, (tile) =>
+      f.scope(() => this.#tile(tile, sizes, { own, parts, blockAddress, tableAddress, operandAddress })),
+    );
     return { f, scratchBytes: common.tableBytes.add(wordBytes + blockRows * blockColumns * 4) };
   }
 

@@ -123,5 +123,13 @@ function fillKernel(kernel: Kernel, channel: Axis, fill: Expr): Kernel {
     ...(kernel.stages[0].origin !== undefined && { origin: kernel.stages[0].origin }),
   };
   const tensor = newTensorRef(name, 'float32', stage.shape, { isConstant: true });
-  return { name, class: 'pointwise', params: [], stages: [stage], outputs: [{ stage, tensor }], origins: kernel.origins.slice(0, 1), rowRank: 0 };
+  return {
+    name,
+    class: 'pointwise',
+    params: [],
+    stages: [stage],
+    outputs: [{ stage, tensor }],
+    origins: kernel.origins.slice(0, 1),
+    rowRank: 0,
+  };
 }

@@ -266,7 +266,11 @@ function emitFloats(f: FunctionBuilder, o: DotKernelOptions): void {
       const sums = f.locals(o.rows * 4, 'v128', 'sum');
       const rows = { a: strided(f, a, aStride, o.rows, 'a'), sum: strided(f, aSum, tableStride, o.rows, 'az') };
       const [weightAt, scaleAt, zerosAt] = f.locals(3, 'i32');
-      for (const [pointer, from] of [[weightAt, weight], [scaleAt, scale], [zerosAt, zeros]]) {
+      for (const [pointer, from] of [
+        [weightAt, weight],
+        [scaleAt, scale],
+        [zerosAt, zeros],
+      ]) {
         f.get(from);
         f.set(pointer);
       }
@@ -280,7 +284,10 @@ function emitFloats(f: FunctionBuilder, o: DotKernelOptions): void {
         for (let step = 0; step < steps; step++) {
           for (const half of [0, 1]) {
             loadField(f, weightAt, step * stepBytes + vector * 16, half, mask, field);
-            for (const [bytes, target] of [[lowBytes, low], [highBytes, high]]) {
+            for (const [bytes, target] of [
+              [lowBytes, low],
+              [highBytes, high],
+            ]) {
               f.get(bytes);
               f.get(field);
               f.op(swizzle);

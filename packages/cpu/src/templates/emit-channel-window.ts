@@ -26,7 +26,13 @@ export function compileChannelWindow(window: ChannelWindow, target: BlockTarget)
     {
       shape: window,
       analysis,
-      tablePhase: tablePhase(window, analysis, { load: image, taps, fixed: [column], table, turnRows: turnRows.float32 }),
+      tablePhase: tablePhase(window, analysis, {
+        load: image,
+        taps,
+        fixed: [column],
+        table,
+        turnRows: turnRows.float32,
+      }),
       epiloguePhase: epiloguePhase(window, analysis, block),
       table,
       block,
@@ -101,7 +107,15 @@ function emitTurn(turn: BlockTurn<'taps' | 'channelBytes'>, weight: TensorRef | 
  * written, which the block has room for.
  */
 function emitPixel(op: ChannelWindow['op'], isWeighted: boolean, relaxed: boolean): FunctionBuilder {
-  const params = { source: 'i32', table: 'i32', taps: 'i32', weights: 'i32', stride: 'i32', out: 'i32', vectors: 'i32' } as const;
+  const params = {
+    source: 'i32',
+    table: 'i32',
+    taps: 'i32',
+    weights: 'i32',
+    stride: 'i32',
+    out: 'i32',
+    vectors: 'i32',
+  } as const;
   const f = new FunctionBuilder(`window_${op}${isWeighted ? '_weighted' : ''}`, params);
   const [source, table, taps, weights, stride, out, vectors] = f.params;
   const [entry, left, at, weight] = f.locals(4, 'i32');

@@ -13,8 +13,8 @@ import { FunctionBuilder, type Local } from '../wasm/function.ts';
 import type { FunctionRef } from '../wasm/types.ts';
 import type { BlockTarget } from './block-loop.ts';
 import { blockRows, epiloguePhase, newBlock } from './block-phases.ts';
-import { blockColumns } from './micro-kernel.ts';
 import { emitDotKernel, groupColumns } from './dot-kernel.ts';
+import { blockColumns } from './micro-kernel.ts';
 import { type PackedProduct, rowCountOf } from './packed-product.ts';
 
 /** Rows that share a group's fields, for products with A's bytes and with its floats. */
@@ -53,7 +53,9 @@ export function compilePackedProduct(product: PackedProduct, target: BlockTarget
     words: words.words.map((word) =>
       word.kind === 'tensor' && word.tensor === block ? { kind: 'dim', dim: Dim.constant(0) } : word,
     ),
-    scratchBytes: written.scratchBytes.add(Math.ceil((words.words.length * 4) / 64) * 64 + blockRows * blockColumns * 4),
+    scratchBytes: written.scratchBytes.add(
+      Math.ceil((words.words.length * 4) / 64) * 64 + blockRows * blockColumns * 4,
+    ),
     errorSites,
   };
 }
@@ -71,12 +73,26 @@ function emitTiles(
   const blocks = product.block.size.constant!;
   const isBytes = aScale !== undefined;
   const factors = isBytes ? 'int8' : 'float32';
-  const options = { blockBytes, factors, zero: typeof zero === 'number' ? zero : undefined, relaxed: relaxedSimd } as const;
-  const tables: Record<string, TensorRef> = { a, aSum, weight, scale, ...(aScale && { aScale }), ...(typeof zero !== 'number' && { zeros: zero }) };
+  const options = {
+    blockBytes,
+    factors,
+    zero: typeof zero === 'number' ? zero : undefined,
+    relaxed: relaxedSimd,
+  } as const;
+  const tables: Record<string, TensorRef> = {
+    a,
+    aSum,
+    weight,
+    scale,
+    ...(aScale && { aScale }),
+    ...(typeof zero !== 'number' && { zeros: zero }),
+  };
   const places = Object.fromEntries(Object.entries(tables).map(([name, tensor]) => [name, words.tensor(tensor)]));
   const blockAt = words.tensor(block);
   const dims = { rows: rowCount, groups: column.size.ceilDiv(groupColumns) };
-  const dimAt = Object.fromEntries(Object.entries(dims).map(([name, dim]) => [name, dim.constant === undefined ? words.dim(dim) : -1]));
+  const dimAt = Object.fromEntries(
+    Object.entries(dims).map(([name, dim]) => [name, dim.constant === undefined ? words.dim(dim) : -1]),
+  );
   const f = new FunctionBuilder(`${head.name}.packed`, kernelParams);
   const [args, begin, end, scratch] = f.params;
   const wordBytes = Math.ceil((words.words.length * 4) / 64) * 64;

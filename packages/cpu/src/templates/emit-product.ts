@@ -1,6 +1,18 @@
 // Code for sums of products: the micro-kernel over panels of B and rows of A, in blocks (see block-loop.ts).
 
-import { add, cast, dimension, type Expr, IndexAnalysis, mul, productOf, type Statement, stridesOf, type TensorRef, toIndex } from '@onnx-ts/tensor-ir';
+import {
+  add,
+  cast,
+  dimension,
+  type Expr,
+  IndexAnalysis,
+  mul,
+  productOf,
+  type Statement,
+  stridesOf,
+  type TensorRef,
+  toIndex,
+} from '@onnx-ts/tensor-ir';
 import type { CompiledKernel } from '../kernel/compile-kernel.ts';
 import type { FunctionRef } from '../wasm/types.ts';
 import { type BlockTarget, type BlockTurn, compileBlocks } from './block-loop.ts';
@@ -25,7 +37,12 @@ export function compileProduct(product: Product, target: BlockTarget): CompiledK
   const strides = stridesOf(packed);
   let panels: Expr = dimension(0);
   for (const [at, axis] of packedBatch.entries()) panels = add(panels, mul(toIndex(axis), dimension(strides[at])));
-  const last: Statement = { kind: 'store', tensor: table, offset: dimension(tapCount.mul(rows)), value: cast('int32', panels) };
+  const last: Statement = {
+    kind: 'store',
+    tensor: table,
+    offset: dimension(tapCount.mul(rows)),
+    value: cast('int32', panels),
+  };
   const micro = microKernels(product, target);
   return compileBlocks(
     {
@@ -39,7 +56,11 @@ export function compileProduct(product: Product, target: BlockTarget): CompiledK
       operand: a.source as TensorRef,
       fill: zeros,
       tensors: [packed],
-      sizes: { taps: tapCount, run: runLength, panelBytes: tapCount.mul(runLength).mul(panelBytes(panelType(product))) },
+      sizes: {
+        taps: tapCount,
+        run: runLength,
+        panelBytes: tapCount.mul(runLength).mul(panelBytes(panelType(product))),
+      },
       pointsPerElement: tapCount.mul(runLength),
       pointNanoseconds,
       emitTurn: (turn) => emitTurn(turn, product, micro),
@@ -69,7 +90,11 @@ function microKernels(product: Product, { module, relaxedSimd }: BlockTarget): R
 }
 
 /** Calls the micro-kernel for each panel of the block. */
-function emitTurn(turn: BlockTurn<'taps' | 'run' | 'panelBytes'>, product: Product, micro: ReadonlyMap<number, FunctionRef>): void {
+function emitTurn(
+  turn: BlockTurn<'taps' | 'run' | 'panelBytes'>,
+  product: Product,
+  micro: ReadonlyMap<number, FunctionRef>,
+): void {
   const { f, rows, out, table, operand, firstColumn, columns, sizes } = turn;
   const [panel, target, left] = f.locals(3, 'i32');
   // packed + bytes up to the batch entry + panel · panelBytes

@@ -1,8 +1,8 @@
 // Kernels that run before a template's kernel: they copy its operands into the order in which it reads them.
 
 import {
-  add,
   type Axis,
+  add,
   cast,
   constant,
   type DType,

@@ -6,16 +6,16 @@
 // each block. The zero points cost little in the loop: Σ a (q − z) s = Σ a q s − Σ over blocks of (z s) Σ a.
 
 import {
+  type Axis,
   abs,
   add,
-  type Axis,
   axesIn,
   cast,
   constant,
-  div,
   type DType,
-  elementAt,
+  div,
   type Expr,
+  elementAt,
   type Kernel,
   type KernelOutput,
   type Load,
@@ -118,19 +118,34 @@ export function preparePackedProduct(kernel: Kernel, allowsBytes: boolean): Prep
   const zero = isShared
     ? Number((weight.zero as { value: number }).value)
     : grouped(mul(cast('float32', weight.zero), cast('float32', weight.scale)), 'zeros', [], none);
-  const prepared = rowsKernel(kernel, a, rows, { block, field, byte }, allowsBytes, typeof zero === 'number' ? zero : 1);
+  const prepared = rowsKernel(
+    kernel,
+    a,
+    rows,
+    { block, field, byte },
+    allowsBytes,
+    typeof zero === 'number' ? zero : 1,
+  );
   before.push(prepared.kernel);
   const index = [...rows, block, field, byte];
   const number = cast('float32', elementAt(prepared.a, index));
   const left = prepared.aScale ? mul(number, elementAt(prepared.aScale, [...rows, block])) : number;
   const [groupAt, laneAt] = [div(toIndex(column), groupColumns), mod(toIndex(column), groupColumns)];
-  const byteOf = elementAt(bytes, [groupAt, block, div(toIndex(byte), columnBytes), laneAt, mod(toIndex(byte), columnBytes)]);
+  const byteOf = elementAt(bytes, [
+    groupAt,
+    block,
+    div(toIndex(byte), columnBytes),
+    laneAt,
+    mod(toIndex(byte), columnBytes),
+  ]);
   const scaleOf = elementAt(scale, [groupAt, block, laneAt]);
   const right = rewrite(b, (e) => (e === weight.scale ? scaleOf : e === weight.load ? byteOf : undefined));
   const newHead: ReduceStage = { ...head, body: mul(left, right) };
   const newEpilogue = epilogue && {
     ...epilogue,
-    body: rewrite(epilogue.body, (e) => (e.kind === 'load' && e.source === head ? { ...e, source: newHead } : undefined)),
+    body: rewrite(epilogue.body, (e) =>
+      e.kind === 'load' && e.source === head ? { ...e, source: newHead } : undefined,
+    ),
   };
   const params = new Set<TensorRef>([prepared.a, ...(prepared.aScale ? [prepared.aScale] : []), prepared.aSum, scale]);
   if (typeof zero !== 'number') params.add(zero);
@@ -171,7 +186,8 @@ function weightOf(e: Expr, head: ReduceStage): Weight | undefined {
   const { b: scale } = e;
   const { b: zero } = e.a;
   const masked = strip(e.a.a);
-  if (masked.kind !== 'binary' || masked.op !== 'and' || masked.a.kind !== 'binary' || masked.a.op !== 'shr') return undefined;
+  if (masked.kind !== 'binary' || masked.op !== 'and' || masked.a.kind !== 'binary' || masked.a.op !== 'shr')
+    return undefined;
   if (masked.b.kind !== 'const' || Number(masked.b.value) !== 15) return undefined;
   const load = masked.a.a;
   const shift = strip(masked.a.b);
@@ -187,7 +203,12 @@ function weightOf(e: Expr, head: ReduceStage): Weight | undefined {
   if (!byte.size.equals(load.source.shape[2]) || !block.size.equals(load.source.shape[1])) return undefined;
   const inTables = axesIn([scale, zero]);
   for (const axis of inTables) if (axis !== column && axis !== block) return undefined;
-  if (loadsOf(scale).concat(loadsOf(zero)).some(({ source }) => source.kind !== 'tensor')) return undefined;
+  if (
+    loadsOf(scale)
+      .concat(loadsOf(zero))
+      .some(({ source }) => source.kind !== 'tensor')
+  )
+    return undefined;
   return { load, block, byte, field, zero: zero.kind === 'cast' ? constantOf(zero) : zero, scale };
 }
 
@@ -223,7 +244,15 @@ function rowsKernel(
     substituteAxes(e, new Map([...head, ...lane].flatMap((axis, n) => (axes[n] ? [[axis, toIndex(axes[n])]] : []))));
   const mapOf = (suffix: string, dtype: DType, list: readonly Axis[], body: Expr): MapStage => {
     const axes = axesLike(list);
-    return { ...base, kind: 'map', name: `${name}.${suffix}`, dtype, shape: axes.map(({ size }) => size), axes, body: at(axes, body) };
+    return {
+      ...base,
+      kind: 'map',
+      name: `${name}.${suffix}`,
+      dtype,
+      shape: axes.map(({ size }) => size),
+      axes,
+      body: at(axes, body),
+    };
   };
   const reduceOf = (suffix: string, op: 'max' | 'sum', body: Expr): ReduceStage => {
     const axes = axesLike([...head, ...lane]);

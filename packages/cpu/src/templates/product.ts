@@ -7,14 +7,14 @@
 // their zero point subtracted, so that no sum has to be corrected for it. Copies are ordinary kernels in front.
 
 import {
-  axesIn,
   type Axis,
+  axesIn,
   cast,
   constant,
   Dim,
   div,
-  elementAt,
   type Expr,
+  elementAt,
   IndexAnalysis,
   type Kernel,
   type Load,
@@ -69,7 +69,8 @@ const nothingKnown: KnownValues = () => undefined;
 export function prepareProduct(kernel: Kernel, known: KnownValues = nothingKnown): PreparedProduct | undefined {
   const [head, epilogue] = kernel.stages;
   if (kernel.class !== 'contraction' || kernel.stages.length > 2 || kernel.outputs.length !== 1) return undefined;
-  if (head.kind !== 'reduce' || head.op !== 'sum' || head.body.kind !== 'binary' || head.body.op !== 'mul') return undefined;
+  if (head.kind !== 'reduce' || head.op !== 'sum' || head.body.kind !== 'binary' || head.body.op !== 'mul')
+    return undefined;
   const arithmetic = arithmeticOf(head, known);
   if (!arithmetic) return undefined;
   if (epilogue !== undefined && epilogue.kind !== 'map') return undefined;
@@ -118,7 +119,8 @@ interface Rows {
 }
 
 function floatRows({ kernel, head, batch, rows }: Parts, a: Expr, inA: ReadonlySet<Axis>): Rows {
-  const run = a.kind === 'load' && a.source.kind === 'tensor' && a.source.dtype === 'float32' ? readableRuns(a, head) : undefined;
+  const run =
+    a.kind === 'load' && a.source.kind === 'tensor' && a.source.dtype === 'float32' ? readableRuns(a, head) : undefined;
   if (run) return { a: a as Load, run, before: [] };
   const axes = [...batch.filter((axis) => inA.has(axis)), ...rows, ...head.over];
   const copy = mapKernel(kernel, `${head.name}.rows`, axes, a);
@@ -170,7 +172,10 @@ function integerRows(parts: Parts, a: Expr, inA: ReadonlySet<Axis>): Rows | unde
   const last = head.over[head.over.length - 1];
   const padded = paddedAxis(last);
   const atPadded = toIndex(padded);
-  let body = cast('int16', rewrite(a, (e) => (e.kind === 'axis' && e.axis === last ? atPadded : undefined)));
+  let body = cast(
+    'int16',
+    rewrite(a, (e) => (e.kind === 'axis' && e.axis === last ? atPadded : undefined)),
+  );
   if (padded.size !== last.size) body = zeroBeyond(body, atPadded, last.size);
   const copy = mapKernel(kernel, `${head.name}.rows`, [...axes.slice(0, -1), padded], body);
   return { a: elementAt(copy.outputs[0].tensor, axes) as Load, run: head.over, before: [copy] };
@@ -214,7 +219,10 @@ function imageCopy({ kernel, head }: Parts, a: Expr): Rows | undefined {
   const axes = source.shape.map((size, at) => newAxis(`d${at}`, size));
   axes[last] = paddedAxis(axes[last]);
   const element = elementAt(source, axes);
-  let body = cast('int16', rewrite(a, (e) => (e === load ? element : undefined)));
+  let body = cast(
+    'int16',
+    rewrite(a, (e) => (e === load ? element : undefined)),
+  );
   if (!axes[last].size.equals(source.shape[last])) body = zeroBeyond(body, toIndex(axes[last]), source.shape[last]);
   const order = [...axes.keys()].filter((at) => !runDims.includes(at)).concat(runDims);
   const isOrdered = order.every((axis, at) => axis === at);
@@ -283,7 +291,18 @@ function assemble(parts: Parts, left: Rows, b: Expr, inB: ReadonlySet<Axis>, kno
     stages,
     outputs: [{ stage: stages[stages.length - 1], tensor: parts.output }],
   };
-  const product: Product = { ...parts, kernel: main, head: newHead, epilogue, taps, run, a, packed, packedBatch, zeros };
+  const product: Product = {
+    ...parts,
+    kernel: main,
+    head: newHead,
+    epilogue,
+    taps,
+    run,
+    a,
+    packed,
+    packedBatch,
+    zeros,
+  };
   return { product, before, locals: before.map((made) => made.outputs[0].tensor) };
 }
 

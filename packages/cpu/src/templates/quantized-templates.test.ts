@@ -70,7 +70,10 @@ function encode({ nodes, feeds, weights, output }: Case): Uint8Array {
 }
 
 /** @param tolerance largest difference relative to the largest value; 0 for equal bits */
-async function expectAgreement(made: Case, options: { threads: number; tolerance?: number; templates?: number }): Promise<number> {
+async function expectAgreement(
+  made: Case,
+  options: { threads: number; tolerance?: number; templates?: number },
+): Promise<number> {
   const { threads, tolerance = 0, templates } = options;
   const model = encode(made);
   await using slow = await createSession(model, { providers: [reference()] });
@@ -81,16 +84,23 @@ async function expectAgreement(made: Case, options: { threads: number; tolerance
   const [a, b] = [got.data, want.data] as [Float32Array, Float32Array];
   const scale = b.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   for (let at = 0; at < b.length; at++) {
-    if (Math.abs(a[at] - b[at]) > tolerance * scale) throw new Error(`at ${at} of [${got.dims}]: ${a[at]} instead of ${b[at]}`);
+    if (Math.abs(a[at] - b[at]) > tolerance * scale)
+      throw new Error(`at ${at} of [${got.dims}]: ${a[at]} instead of ${b[at]}`);
   }
-  const kinds = fast.explain().steps.flatMap((step) => ('kernels' in step ? step.kernels : [])) as readonly { kind: string }[];
+  const kinds = fast.explain().steps.flatMap((step) => ('kernels' in step ? step.kernels : [])) as readonly {
+    kind: string;
+  }[];
   const taken = kinds.filter(({ kind }) => kind.endsWith('product')).length;
   if (templates !== undefined) expect(taken, `kernels ${kinds.map(({ kind }) => kind)}`).toBe(templates);
   return taken;
 }
 
 const int = (name: string, value: number) => ({ name, type: AttributeType.INT, i: BigInt(value) });
-const ints = (name: string, values: readonly number[]) => ({ name, type: AttributeType.INTS, ints: values.map(BigInt) });
+const ints = (name: string, values: readonly number[]) => ({
+  name,
+  type: AttributeType.INTS,
+  ints: values.map(BigInt),
+});
 
 describe(`quantised templates against the reference (seed ${seed})`, () => {
   it('MatMulInteger: all types and zero points, bit by bit', async () => {
@@ -134,7 +144,12 @@ describe(`quantised templates against the reference (seed ${seed})`, () => {
             { opType: 'Add', input: ['r', 'bias'], output: ['y'] },
           ],
           feeds: { x },
-          weights: { b: bytes(random, 'int8', [k, n]), zb: new Tensor('int8', [0], []), sb: floats(random, [n]), bias: floats(random, [n]) },
+          weights: {
+            b: bytes(random, 'int8', [k, n]),
+            zb: new Tensor('int8', [0], []),
+            sb: floats(random, [n]),
+            bias: floats(random, [n]),
+          },
           output: 'float32',
         },
         { threads: 1 + (round % 2), tolerance: 1e-6, templates: 1 },
@@ -159,9 +174,18 @@ describe(`quantised templates against the reference (seed ${seed})`, () => {
               opType: 'ConvInteger',
               input: ['x', 'w', 'zx', ...(zw ? ['zw'] : [])],
               output: ['y'],
-              attribute: [ints('kernel_shape', kernel), ints('pads', pads), ints('strides', [1 + random(2), 1 + random(2)]), ints('dilations', [1, 1 + random(2)])],
+              attribute: [
+                ints('kernel_shape', kernel),
+                ints('pads', pads),
+                ints('strides', [1 + random(2), 1 + random(2)]),
+                ints('dilations', [1, 1 + random(2)]),
+              ],
             },
-          ].map((node) => (size.some((s, d) => s + pads[d] + pads[d + 2] < 2 * kernel[d]) ? { ...node, attribute: node.attribute.slice(0, 3) } : node)),
+          ].map((node) =>
+            size.some((s, d) => s + pads[d] + pads[d + 2] < 2 * kernel[d])
+              ? { ...node, attribute: node.attribute.slice(0, 3) }
+              : node,
+          ),
           feeds: { x: bytes(random, type, [2, channels, ...size]), zx: bytes(random, type, []) },
           weights: { w: bytes(random, 'int8', [outputs, channels, ...kernel]), ...zw },
           output: 'int32',
@@ -209,7 +233,11 @@ describe(`quantised templates against the reference (seed ${seed})`, () => {
             u: bytes(random, 'int8', [9, outputs]),
             z: zero,
             bias: floats(random, [middle]),
-            sw: new Tensor('float32', Float32Array.from({ length: middle }, () => (1 + random(9)) / 500), [middle]),
+            sw: new Tensor(
+              'float32',
+              Float32Array.from({ length: middle }, () => (1 + random(9)) / 500),
+              [middle],
+            ),
             sv: scale(1 / 256),
             sx: scale(1 / 100),
             sd: scale(1 / 4),
@@ -232,7 +260,10 @@ describe(`quantised templates against the reference (seed ${seed})`, () => {
         const k = block * blocks - (random(2) === 0 ? random(block) : 0);
         const [m, n] = [random(2) === 0 ? 1 : 1 + random(70), 2 + random(150)];
         const input = ['a', 'b', 's'];
-        const weights: Record<string, Tensor> = { b: bytes(random, 'uint8', [n, blocks, block / 2]), s: floats(random, random(2) === 0 ? [n, blocks] : [n * blocks]) };
+        const weights: Record<string, Tensor> = {
+          b: bytes(random, 'uint8', [n, blocks, block / 2]),
+          s: floats(random, random(2) === 0 ? [n, blocks] : [n * blocks]),
+        };
         const zeros = random(3);
         if (zeros === 1) weights.z = bytes(random, 'uint8', [n * Math.ceil(blocks / 2)]);
         if (zeros === 2) weights.z = floats(random, [n, blocks], 8);
@@ -246,7 +277,13 @@ describe(`quantised templates against the reference (seed ${seed})`, () => {
                 domain: 'com.microsoft',
                 input,
                 output: ['y'],
-                attribute: [int('K', k), int('N', n), int('bits', 4), int('block_size', block), int('accuracy_level', level)],
+                attribute: [
+                  int('K', k),
+                  int('N', n),
+                  int('bits', 4),
+                  int('block_size', block),
+                  int('accuracy_level', level),
+                ],
               },
             ],
             feeds: { a: floats(random, [...batch, m, k]) },
@@ -266,9 +303,13 @@ it('the micro-kernel of one row of int16', () => {
 });
 
 it('the dot kernel of one row of bytes', () => {
-  expect(disassemble(emitDotKernel({ rows: 1, blockBytes: 16, factors: 'int8', zero: 8, relaxed: true }))).toMatchSnapshot();
+  expect(
+    disassemble(emitDotKernel({ rows: 1, blockBytes: 16, factors: 'int8', zero: 8, relaxed: true })),
+  ).toMatchSnapshot();
 });
 
 it('the dot kernel of one row of floats', () => {
-  expect(disassemble(emitDotKernel({ rows: 1, blockBytes: 16, factors: 'float32', zero: undefined, relaxed: false }))).toMatchSnapshot();
+  expect(
+    disassemble(emitDotKernel({ rows: 1, blockBytes: 16, factors: 'float32', zero: undefined, relaxed: false })),
+  ).toMatchSnapshot();
 });

@@ -29,7 +29,10 @@ interface Case {
 
 function modelOf({ nodes, feeds, weights }: Case): MessageInput<ModelProto> {
   const type = (dims: readonly number[], name: string) => ({
-    tensorType: { elemType: 1, shape: { dim: dims.map((size, axis) => (axis === 0 ? { dimParam: `${name}0` } : { dimValue: size })) } },
+    tensorType: {
+      elemType: 1,
+      shape: { dim: dims.map((size, axis) => (axis === 0 ? { dimParam: `${name}0` } : { dimValue: size })) },
+    },
   });
   return {
     irVersion: 10,
@@ -37,7 +40,12 @@ function modelOf({ nodes, feeds, weights }: Case): MessageInput<ModelProto> {
     graph: {
       name: 'case',
       input: Object.entries(feeds).map(([name, { dims }]) => ({ name, type: type(dims, name) })),
-      initializer: Object.entries(weights).map(([name, { dims, data }]) => ({ name, dataType: 1, dims, floatData: data as Float32Array })),
+      initializer: Object.entries(weights).map(([name, { dims, data }]) => ({
+        name,
+        dataType: 1,
+        dims,
+        floatData: data as Float32Array,
+      })),
       node: nodes,
       output: [{ name: 'y', type: { tensorType: { elemType: 1 } } }],
     },
@@ -54,11 +62,16 @@ async function expectAgreement(made: Case, threads: number): Promise<void> {
   expect(got.dims).toEqual(want.dims);
   const [a, b] = [got.data as Float32Array, want.data as Float32Array];
   for (let at = 0; at < b.length; at++) {
-    if (Math.abs(a[at] - b[at]) > 1e-4 + 1e-4 * Math.abs(b[at])) throw new Error(`at ${at}: ${a[at]} instead of ${b[at]}`);
+    if (Math.abs(a[at] - b[at]) > 1e-4 + 1e-4 * Math.abs(b[at]))
+      throw new Error(`at ${at}: ${a[at]} instead of ${b[at]}`);
   }
 }
 
-const ints = (name: string, values: readonly number[]) => ({ name, type: AttributeType.INTS, ints: values.map(BigInt) });
+const ints = (name: string, values: readonly number[]) => ({
+  name,
+  type: AttributeType.INTS,
+  ints: values.map(BigInt),
+});
 const int = (name: string, value: number) => ({ name, type: AttributeType.INT, i: BigInt(value) });
 
 describe(`templates against the reference (seed ${seed})`, () => {
@@ -69,7 +82,11 @@ describe(`templates against the reference (seed ${seed})`, () => {
       const batch = random(3) === 0 ? [1 + random(3)] : [];
       const isWeight = random(2) === 0;
       const x = new Tensor('float32', floats(random, product([...batch, m, k])), [...batch, m, k]);
-      const w = new Tensor('float32', floats(random, product([...(isWeight ? [] : batch), k, n])), [...(isWeight ? [] : batch), k, n]);
+      const w = new Tensor('float32', floats(random, product([...(isWeight ? [] : batch), k, n])), [
+        ...(isWeight ? [] : batch),
+        k,
+        n,
+      ]);
       const bias = new Tensor('float32', floats(random, n), [n]);
       await expectAgreement(
         {
@@ -94,16 +111,35 @@ describe(`templates against the reference (seed ${seed})`, () => {
       const kernel = [1 + random(3), 1 + random(3)];
       const pads = [random(kernel[0]), random(kernel[1]), random(kernel[0]), random(kernel[1])];
       const strides = [1 + random(2), 1 + random(2)];
-      const x = new Tensor('float32', floats(random, product([2, channels, height, width])), [2, channels, height, width]);
-      const w = new Tensor('float32', floats(random, product([middle, channels, ...kernel])), [middle, channels, ...kernel]);
+      const x = new Tensor('float32', floats(random, product([2, channels, height, width])), [
+        2,
+        channels,
+        height,
+        width,
+      ]);
+      const w = new Tensor('float32', floats(random, product([middle, channels, ...kernel])), [
+        middle,
+        channels,
+        ...kernel,
+      ]);
       const d = new Tensor('float32', floats(random, middle * 9), [middle, 1, 3, 3]);
       const bias = new Tensor('float32', floats(random, middle), [middle]);
       await expectAgreement(
         {
           nodes: [
-            { opType: 'Conv', input: ['x', 'w', 'bias'], output: ['a'], attribute: [ints('kernel_shape', kernel), ints('pads', pads), ints('strides', strides)] },
+            {
+              opType: 'Conv',
+              input: ['x', 'w', 'bias'],
+              output: ['a'],
+              attribute: [ints('kernel_shape', kernel), ints('pads', pads), ints('strides', strides)],
+            },
             { opType: 'Relu', input: ['a'], output: ['b'] },
-            { opType: 'Conv', input: ['b', 'd'], output: ['c'], attribute: [ints('kernel_shape', [3, 3]), ints('pads', [1, 1, 1, 1]), int('group', middle)] },
+            {
+              opType: 'Conv',
+              input: ['b', 'd'],
+              output: ['c'],
+              attribute: [ints('kernel_shape', [3, 3]), ints('pads', [1, 1, 1, 1]), int('group', middle)],
+            },
             { opType: 'Sigmoid', input: ['c'], output: ['e'] },
             {
               opType: random(2) === 0 ? 'MaxPool' : 'AveragePool',
@@ -126,5 +162,7 @@ it('the micro-kernel of one row', () => {
 });
 
 it('the micro-kernel of six rows without relaxed SIMD', () => {
-  expect(disassemble(emitMicroKernel(6, { arithmetic: 'float32', panel: 'float32', relaxed: false }))).toMatchSnapshot();
+  expect(
+    disassemble(emitMicroKernel(6, { arithmetic: 'float32', panel: 'float32', relaxed: false })),
+  ).toMatchSnapshot();
 });

@@ -28,7 +28,9 @@ export function holds(dtype: DType, range: ValueRange): boolean {
 
 function rangeOfType(dtype: DType): ValueRange | undefined {
   const { min, max } = integerRange(dtype);
-  return Number.isSafeInteger(Number(min)) && Number.isSafeInteger(Number(max)) ? { min: Number(min), max: Number(max) } : undefined;
+  return Number.isSafeInteger(Number(min)) && Number.isSafeInteger(Number(max))
+    ? { min: Number(min), max: Number(max) }
+    : undefined;
 }
 
 function rangeOf(e: Expr, known: KnownValues): ValueRange | undefined {
