@@ -34,6 +34,8 @@ export class CaseBuilder {
   readonly graph = new GraphBuilder();
   readonly feeds: Record<string, Tensor> = {};
   tolerance: Tolerance = exact;
+  /** False leaves no rank open: nothing then has to wait for the run. */
+  leavesRanksOpen = true;
   readonly #version: OperatorVersion | undefined;
   #symbols = 0;
 
@@ -114,7 +116,7 @@ export class CaseBuilder {
   #declaration(dims: readonly number[]): readonly DeclaredDim[] | undefined {
     const style = this.draws.below(12);
     if (style < 4) return dims;
-    if (style === 11) return undefined;
+    if (style === 11 && this.leavesRanksOpen) return undefined;
     return dims.map((size) => {
       const form = style < 8 ? 1 : this.draws.below(4);
       if (form === 0) return size;

@@ -80,8 +80,13 @@ function element(generator: Generator, dtype: DType, kind: ValueKind): number | 
 
 function integerElement(generator: Generator, dtype: DType, kind: ValueKind): bigint {
   const { min, max } = integerRange(dtype);
-  const clamp = (value: bigint): bigint =>
-    value < min ? (min < 0n ? min : Math.min(-value, max)) : value > max ? max : value;
+  // The negative of what lies below an unsigned range.
+  const folded = (value: bigint): bigint => (min < 0n ? min : -value);
+  const clamp = (value: bigint): bigint => {
+    const inside = value < min ? folded(value) : value;
+    if (inside > max) return max;
+    return inside;
+  };
   switch (kind) {
     case 'small':
       return clamp(BigInt(generator.between(-4, 4)));

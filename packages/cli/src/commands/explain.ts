@@ -9,6 +9,7 @@ interface ExplainOptions {
   readonly provider: string;
   readonly threads?: number;
   readonly kernels?: boolean;
+  readonly graph?: boolean;
   readonly json?: boolean;
 }
 
@@ -31,6 +32,7 @@ export function addExplainCommand(program: Command): void {
     .argument('<model>', 'a .onnx file');
   withProviders(withDims(command))
     .option('--kernels', 'print the tensor expressions of each kernel too')
+    .option('--graph', 'print the graph too, as it is after all rewrites')
     .option('--json', 'print all of it as JSON')
     .addHelpText('after', details)
     .action(async (path: string, options: ExplainOptions) => {
@@ -44,6 +46,7 @@ export function addExplainCommand(program: Command): void {
             ? JSON.stringify(explanationRecord(explanation, withText), null, 1)
             : explanationText(explanation, withText, missingDims(session)),
         );
+        if (options.graph && !options.json) console.log(`\n${explanation.graphText()}`);
       } finally {
         await session.dispose();
       }

@@ -38,6 +38,7 @@ allow divided by the time taken. The limits are measured first: multiplications 
 beyond 100 %.
 
 Host overhead is the part of a run that no kernel and no host node accounts for: checks, copies in and out, launching.
+Shares are of all medians together. Where the median run is much longer, other processes interrupted the runs.
 
 The file of --trace opens in https://ui.perfetto.dev and in chrome://tracing.`;
 

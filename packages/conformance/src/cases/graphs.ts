@@ -59,13 +59,16 @@ class RandomGraph {
     const { b } = this;
     const last = this.items[this.items.length - 1];
     b.graph.output(last.name);
-    const others = new Set(Array.from({ length: b.draws.below(3) }, () => this.pick().name));
+    const read = new Set(b.graph.nodes.flatMap((node) => [...node.input!]));
+    const made = new Set(b.graph.nodes.flatMap((node) => [...node.output!]));
+    // What nobody reads is mostly an output, and some of what is read is one, too.
+    const unread = this.items.filter((item) => made.has(item.name) && !read.has(item.name) && b.draws.below(4) < 3);
+    const others = new Set(
+      [...unread, ...Array.from({ length: b.draws.below(3) }, () => this.pick())].map((item) => item.name),
+    );
     others.delete(last.name);
-    for (const name of others) {
-      // An input or a constant is an output under a name of its own.
-      const isMade = b.graph.nodes.some((node) => node.output!.includes(name));
-      b.graph.output(isMade ? name : this.op('Identity', [name]));
-    }
+    // An input or a constant is an output under a name of its own.
+    for (const name of others) b.graph.output(made.has(name) ? name : this.op('Identity', [name]));
     if (b.draws.oneIn(6)) b.graph.output(this.op('Identity', [last.name]));
     b.allow({ ulps: 64, absolute: this.#peak * (this.#roundsToHalf ? 2 ** -8 : 2 ** -23 * 200) });
   }
@@ -417,10 +420,11 @@ function isStretchable(from: readonly number[], to: readonly number[]): boolean 
 function randomGraph(b: CaseBuilder, start: () => readonly number[]): void {
   if (b.opset < 13) return b.output(b.op('Neg', [b.random('float32', start())]));
   const graph = new RandomGraph(b);
+  b.leavesRanksOpen = b.draws.oneIn(12);
   const count = b.draws.between(1, 3);
   for (let at = 0; at < count; at++)
     graph.fresh(at === 0 || b.draws.coin() ? start() : drawStretchable(b.draws, graph.items[0].dims), 'input');
-  for (let left = b.draws.between(2, 12); left > 0; left--) graph.step();
+  for (let left = b.draws.between(2, 16); left > 0; left--) graph.step();
   graph.finish();
 }
 

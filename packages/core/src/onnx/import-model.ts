@@ -20,7 +20,7 @@ import { FreshDims } from '../ops/context.ts';
 import { Tensor } from '../session/tensor.ts';
 import { parseDim } from './dim-text.ts';
 import { dtypeOfCode, importSparseTensor, importTensor } from './import-tensor.ts';
-import { inlineFunctions } from './inline-functions.ts';
+import { checkCalls, inlineFunctions } from './inline-functions.ts';
 import type { WeightResolver } from './weights.ts';
 
 export interface ImportedModel {
@@ -76,6 +76,7 @@ export function importModel(model: ModelProto, weights?: WeightResolver, options
   const opsets = new Map(model.opsetImport.map((entry) => [domainOf(entry.domain), entry.version ?? 1]));
   // Models before IR version 3 name no operator set: they mean the first.
   if (!opsets.has('')) opsets.set('', 1);
+  checkCalls(model.graph!.node, model.functions);
   const importer = new GraphImporter(opsets, model.functions, weights);
   const graph = importer.importGraph(model.graph!, new Map(), 0);
   settleDefaults(graph, options.overridableInitializers === true && (model.irVersion ?? 0) >= 4);

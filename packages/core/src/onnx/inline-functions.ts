@@ -18,8 +18,46 @@ const keyOf = (domain: string | undefined, name: string | undefined, overload: s
   `${plainDomain(domain)}:${name ?? ''}:${overload ?? ''}`;
 
 /**
+ * Makes sure that inlining ends, and with a graph of sensible size, before it begins.
+ * @throws OnnxTsError INVALID_MODEL for functions that call themselves, or each other too often
+ */
+export function checkCalls(nodes: readonly NodeProto[], functions: readonly FunctionProto[]): void {
+  const table = tableOf(functions);
+  const sizes = new Map<FunctionProto, number>();
+  const onPath = new Set<FunctionProto>();
+  const sizeOf = (list: readonly NodeProto[]): number => {
+    let size = 0;
+    for (const node of list) {
+      for (const { g, graphs } of node.attribute)
+        for (const body of g ? [g, ...graphs] : graphs) size += sizeOf(body.node);
+      const called = table.get(keyOf(node.domain, node.opType, node.overload));
+      size += called ? sizeOfFunction(called) : 1;
+    }
+    return size;
+  };
+  const sizeOfFunction = (called: FunctionProto): number => {
+    const before = sizes.get(called);
+    if (before !== undefined) return before;
+    if (onPath.has(called)) throw new OnnxTsError('INVALID_MODEL', `the function "${called.name}" calls itself.`);
+    if (onPath.size >= deepest) throw new OnnxTsError('INVALID_MODEL', `calls of functions nest over ${deepest} deep.`);
+    onPath.add(called);
+    const size = sizeOf(called.node);
+    onPath.delete(called);
+    sizes.set(called, size);
+    return size;
+  };
+  if (functions.length > 0 && sizeOf(nodes) > largest) {
+    throw new OnnxTsError('INVALID_MODEL', `inlining the functions of the model gives over ${largest} nodes.`);
+  }
+}
+
+function tableOf(functions: readonly FunctionProto[]): ReadonlyMap<string, FunctionProto> {
+  return new Map(functions.map((item) => [keyOf(item.domain, item.name, item.overload), item]));
+}
+
+/**
  * Replaces every call of a model-local function by the function's nodes, with fresh value names.
- * @throws OnnxTsError INVALID_MODEL for functions that call themselves
+ * `checkCalls` must have found nothing wrong with them.
  */
 export function inlineFunctions(
   nodes: readonly NodeProto[],
@@ -27,22 +65,14 @@ export function inlineFunctions(
   opsets: ReadonlyMap<string, number>,
 ): readonly InlinedNode[] {
   if (functions.length === 0) return nodes.map((proto) => ({ proto }));
-  const table = new Map(functions.map((item) => [keyOf(item.domain, item.name, item.overload), item]));
+  const table = tableOf(functions);
   const result: InlinedNode[] = [];
   let calls = 0;
-  const visit = (node: NodeProto, scopeOpsets: ReadonlyMap<string, number> | undefined, depth: number): void => {
+  const visit = (node: NodeProto, scopeOpsets: ReadonlyMap<string, number> | undefined): void => {
     const called = table.get(keyOf(node.domain, node.opType, node.overload));
     if (!called) {
-      if (result.length >= largest)
-        throw new OnnxTsError('INVALID_MODEL', `inlining functions gives over ${largest} nodes.`);
       result.push(scopeOpsets ? { proto: node, opsets: scopeOpsets } : { proto: node });
       return;
-    }
-    if (depth > deepest) {
-      throw new OnnxTsError(
-        'INVALID_MODEL',
-        `the function "${called.name}" calls itself, or calls nest over ${deepest} deep.`,
-      );
     }
     const prefix = `${node.name || node.opType}/${calls++}/`;
     const names = new Map<string, string>();
@@ -55,7 +85,7 @@ export function inlineFunctions(
       ...(scopeOpsets ?? opsets),
       ...called.opsetImport.map((entry): [string, number] => [plainDomain(entry.domain), entry.version ?? 1]),
     ]);
-    for (const body of called.node) visit(instantiate(body, prefix, names, given), inner, depth + 1);
+    for (const body of called.node) visit(instantiate(body, prefix, names, given), inner);
     // An output that is an input of the function, or of an omitted one, still needs a producer of its own name.
     for (const [at, name] of called.output.entries()) {
       const target = node.output[at];
@@ -67,7 +97,7 @@ export function inlineFunctions(
       }
     }
   };
-  for (const node of nodes) visit(node, undefined, 0);
+  for (const node of nodes) visit(node, undefined);
   return result;
 }
 

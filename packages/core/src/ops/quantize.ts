@@ -3,7 +3,7 @@
 import {
   add,
   cast,
-  type Dim,
+  Dim,
   type DType,
   div,
   type Expr,
@@ -19,9 +19,10 @@ import {
   sub,
 } from '@onnx-ts/tensor-ir';
 import { dtypeAttribute } from './cast.ts';
-import { defineOperator, int, type LowerContext, type NodeContext } from './define.ts';
+import { defineOperator, type InferContext, int, type LowerContext, type NodeContext } from './define.ts';
 import { expectEqual } from './expect.ts';
-import { float8s, floats, likeInput, requireDType, requireSameDType } from './pointwise.ts';
+import { stretchedIndex } from './lowering.ts';
+import { float8s, floats, likeInput, requireDType, requireSameDType, requireStretchable } from './pointwise.ts';
 
 const smallIntegers = ['int2', 'uint2', 'int4', 'uint4', 'int8', 'uint8', 'int16', 'uint16'] as const;
 const quantizedTypes: readonly DType[] = [...smallIntegers, ...float8s, 'float4e2m1'];
@@ -58,24 +59,31 @@ interface Granularity {
 }
 
 /** How scales and zero points lie over x: one for all, one for each slice of an axis, or one for each block along it. */
-function checkGranularity(ctx: NodeContext, { axis, block_size = 0 }: Granularity): void {
+function checkGranularity(ctx: InferContext, { axis, block_size = 0 }: Granularity): void {
   const x = ctx.shape(0);
   const scale = ctx.shape(1);
   if (ctx.hasInput(2)) {
     expectEqual(ctx, productOf(scale), productOf(ctx.shape(2)), 'the numbers of scales and zero points');
   }
   if (productOf(scale).is(1)) return;
-  const at = ctx.axis(axis, x.length);
   if (block_size === 0) {
     if (scale.length !== 1) ctx.fail(`the scale ${shapeText(scale)} must have one axis, or block_size must be set.`);
-    expectEqual(ctx, scale[0], x[at], `the scale and axis ${at} of x`);
+    requireStretchable(ctx, scale, [sliceSize(ctx, axis, scale[0])]);
     return;
   }
+  const at = ctx.axis(axis, x.length);
   if (block_size < 0) ctx.fail(`block_size must not be negative, but is ${block_size}.`);
   if (scale.length !== x.length) ctx.fail(`a blocked scale needs the rank of x, ${x.length}, not ${scale.length}.`);
   scale.forEach((size, n) => {
     expectEqual(ctx, size, n === at ? x[n].ceilDiv(block_size) : x[n], `axis ${n} of the scale and of x (in blocks)`);
   });
+}
+
+/** Size of the axis along which a scale of rank 1 runs. One of unknown size may be a single one, for which no axis counts. */
+function sliceSize(ctx: NodeContext, axis: number, count: Dim): Dim {
+  const x = ctx.shape(0);
+  const isOutside = axis >= x.length || axis < -x.length;
+  return isOutside && count.constant === undefined ? Dim.constant(1) : x[ctx.axis(axis, x.length)];
 }
 
 /** The scale or zero point that holds for an element of x; undefined when there is none. */
@@ -86,9 +94,11 @@ function parameterAt(
   { axis, block_size = 0 }: Granularity,
 ): Expr | undefined {
   if (!ctx.hasInput(input)) return undefined;
+  const [size] = ctx.shape(input);
   if (productOf(ctx.shape(input)).is(1)) return ctx.scalar(input);
+  if (block_size === 0 && sliceSize(ctx, axis, size).is(1)) return ctx.scalar(input);
   const at = ctx.axis(axis, index.length);
-  if (block_size === 0) return ctx.at(input, [index[at]]);
+  if (block_size === 0) return ctx.at(input, [stretchedIndex(size, index[at])]);
   return ctx.at(
     input,
     index.map((position, n) => (n === at ? div(position, block_size) : position)),

@@ -24,7 +24,12 @@ export interface ControlInference {
    * @param settled whether the types are final: only then may constants be folded
    */
   inferBody(body: Graph, settled: boolean): void;
+  /** Bodies around the node. */
+  readonly depth: number;
 }
+
+/** Loops nested deeper than this carry no shapes: finding them takes a multiple of the time with each level. */
+const deepestShapes = 6;
 
 type Types = readonly (ValueType | undefined)[];
 
@@ -170,10 +175,13 @@ function settleCarried(
   inputs: readonly Value[],
   initial: Types,
   outputOf: (at: number) => Value,
-  { fresh, inferBody }: ControlInference,
+  { fresh, inferBody, depth }: ControlInference,
   settled: boolean,
 ): void {
-  for (const [at, input] of inputs.entries()) input.type = entryType(initial[at], input);
+  for (const [at, input] of inputs.entries()) {
+    const type = entryType(initial[at], input);
+    input.type = type && depth > deepestShapes ? withoutShape(type) : type;
+  }
   for (let isStable = false; !isStable; ) {
     inferBody(body, false);
     isStable = true;

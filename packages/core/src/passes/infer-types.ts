@@ -7,7 +7,7 @@ import { withoutShape } from '../graph/types.ts';
 import { type FreshDims, isCutOff, NotKnownYet, nodeError, TypeInference } from '../ops/context.ts';
 import type { OperatorDefinition } from '../ops/define.ts';
 import type { OperatorRegistry } from '../ops/registry.ts';
-import { type ControlInference, inferControl } from './infer-control.ts';
+import { inferControl } from './infer-control.ts';
 
 /** Contents are followed for tensors of at most this many elements. */
 const largestContents = 256;
@@ -15,29 +15,49 @@ const largestContents = 256;
 /** Element types that carry sizes and positions. Old exporters compute the sizes of a resize in floats. */
 const contentTypes = new Set<DType>(['int64', 'int32', 'bool', 'float32', 'float64']);
 
+/** How the bodies of control flow are inferred. */
+export interface BodyInference {
+  /** See `ControlInference`. */
+  inferBody(body: Graph, settled: boolean): void;
+  readonly settled: boolean;
+  /** Bodies around the node. */
+  readonly depth: number;
+}
+
 /**
  * Fills in `operator` and `requirements` of the node and `type`, `contents` of its outputs; it may be done again when
  * inputs have got other types. Outputs whose rank only a run can tell stay without a shape.
- * @param inferBody how bodies of control flow are inferred, by default with `inferTypes`
  * @throws OnnxTsError naming the node when the operator is unknown or its inputs do not suit it
  */
 export function inferNode(
   node: GraphNode,
   registry: OperatorRegistry,
   fresh: FreshDims,
-  inferBody: ControlInference['inferBody'] = (body) => inferTypes(body, registry, fresh),
-  settled = true,
+  bodies: BodyInference = plainInference(registry, fresh, 0),
 ): void {
   node.operator ??= registry.resolve(node);
   const definition = node.operator;
   try {
-    if (definition.control) inferControl(node, { fresh, inferBody }, settled);
+    if (definition.control) inferControl(node, { fresh, ...bodies }, bodies.settled);
     else inferOutputs(node, definition, fresh);
   } catch (error) {
     if (error instanceof NotKnownYet) forgetShapes(node);
     else if (OnnxTsError.is(error)) throw error;
     else throw nodeError(node, `its types could not be inferred: ${(error as Error).message}.`, undefined, error);
   }
+}
+
+function plainInference(registry: OperatorRegistry, fresh: FreshDims, depth: number): BodyInference {
+  return { inferBody: (body) => inferTypes(body, registry, fresh, depth + 1), settled: true, depth };
+}
+
+/**
+ * All nodes in order, bodies included. Nothing is folded.
+ * @param depth bodies around the graph
+ * @throws OnnxTsError
+ */
+export function inferTypes(graph: Graph, registry: OperatorRegistry, fresh: FreshDims, depth = 0): void {
+  for (const node of graph.nodes) inferNode(node, registry, fresh, plainInference(registry, fresh, depth));
 }
 
 function inferOutputs(node: GraphNode, definition: OperatorDefinition, fresh: FreshDims): void {
@@ -75,12 +95,4 @@ function forgetShapes(node: GraphNode): void {
     output.type &&= withoutShape(output.type);
     output.contents = undefined;
   }
-}
-
-/**
- * All nodes in order. Bodies of control flow are left to their node's own inference.
- * @throws OnnxTsError
- */
-export function inferTypes(graph: Graph, registry: OperatorRegistry, fresh: FreshDims): void {
-  for (const node of graph.nodes) inferNode(node, registry, fresh);
 }

@@ -16,14 +16,22 @@ export interface Propagation {
 
 /**
  * Infers and folds in place, bodies included; may be done again after rewrites. Nodes whose outputs are all constant go.
- * @param settled false while the types of a loop's body are still tried out: then nothing is folded
  * @throws OnnxTsError for the first node that is wrong
  */
-export function propagate(graph: Graph, options: Propagation, settled = true): void {
+export function propagate(graph: Graph, options: Propagation): void {
+  propagateInto(graph, options, true, 0);
+}
+
+/**
+ * @param settled false while the types of a loop's body are still tried out: then nothing is folded
+ * @param depth bodies around the graph
+ */
+function propagateInto(graph: Graph, options: Propagation, settled: boolean, depth: number): void {
   const { registry, fresh, evaluator } = options;
-  const inferBody = (body: Graph, isSettled: boolean): void => propagate(body, options, settled && isSettled);
+  const inferBody = (body: Graph, isSettled: boolean): void =>
+    propagateInto(body, options, settled && isSettled, depth + 1);
   graph.nodes = graph.nodes.filter((node) => {
-    inferNode(node, registry, fresh, inferBody, settled);
+    inferNode(node, registry, fresh, { inferBody, settled, depth });
     if (!settled || !foldNode(node, evaluator)) return true;
     for (const output of node.outputs) if (output) output.producer = undefined;
     return false;

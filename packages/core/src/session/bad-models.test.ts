@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { OnnxTsError } from '../errors.ts';
 import { reference } from '../provider/reference.ts';
-import { float32, type GraphSpec, int64, model, type ModelSpec, node, tensorOf } from '../testing/build-model.ts';
+import { float32, type GraphSpec, int64, type ModelSpec, model, node, tensorOf } from '../testing/build-model.ts';
 import { errorOf, open } from '../testing/open-session.ts';
 import { createSession } from './session.ts';
 import { Tensor } from './tensor.ts';
@@ -29,7 +29,10 @@ describe('bytes that are no model', () => {
     ['nothing', new Uint8Array(0)],
     ['text', new TextEncoder().encode('<html>Not found</html>')],
     ['zeros', new Uint8Array(100)],
-    ['a Git LFS pointer', new TextEncoder().encode('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n')],
+    [
+      'a Git LFS pointer',
+      new TextEncoder().encode('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n'),
+    ],
     ['half a model', model({ inputs: x, nodes: [relu], outputs: ['y'] }).subarray(0, 40)],
   ])('%s', async (_what, bytes) => {
     const error = await refusal(bytes);
@@ -42,27 +45,41 @@ describe('graphs that make no sense', () => {
   it('a cycle', async () => {
     const error = await refusal({
       inputs: x,
-      nodes: [node('Add', ['x', 'c'], 'a', {}, { name: 'first' }), node('Relu', 'a', 'b'), node('Exp', 'b', 'c', {}, { name: 'last' })],
+      nodes: [
+        node('Add', ['x', 'c'], 'a', {}, { name: 'first' }),
+        node('Relu', 'a', 'b'),
+        node('Exp', 'b', 'c', {}, { name: 'last' }),
+      ],
       outputs: ['c'],
     });
-    expect(error.message).toMatch(/the graph has a cycle through the nodes .*"first" \(Add\).* A value cannot depend on itself/);
+    expect(error.message).toMatch(
+      /the graph has a cycle through the nodes .*"first" \(Add\).* A value cannot depend on itself/,
+    );
   });
 
   it('names that are missing or there twice', async () => {
-    const missing = await refusal({ inputs: x, nodes: [node('Add', ['x', 'w'], 'y', {}, { name: 'add' })], outputs: ['y'] });
-    expect(missing.message).toBe(
-      'node "add", Add: the input "w" is not produced by any node, input or initializer.',
-    );
+    const missing = await refusal({
+      inputs: x,
+      nodes: [node('Add', ['x', 'w'], 'y', {}, { name: 'add' })],
+      outputs: ['y'],
+    });
+    expect(missing.message).toBe('node "add", Add: the input "w" is not produced by any node, input or initializer.');
     expect((await refusal({ inputs: x, nodes: [relu], outputs: ['z'] })).message).toContain('value "z"');
     const twice = await refusal({ inputs: x, nodes: [relu, node('Abs', 'x', 'y')], outputs: ['y'] });
     expect(twice.message).toBe('value "y": a value of this name is defined twice.');
     const weight = new Tensor('float32', [1]);
     const bytes = model({ inputs: x, nodes: [relu], outputs: ['y'], initializers: { w: weight, v: weight } });
-    expect((await refusal(bytes.map((byte) => (byte === 118 ? 119 : byte)))).message).toContain('two initializers are named "w"');
+    expect((await refusal(bytes.map((byte) => (byte === 118 ? 119 : byte)))).message).toContain(
+      'two initializers are named "w"',
+    );
   });
 
   it('an operator that nobody knows, or not yet', async () => {
-    const unknown = await refusal({ inputs: x, nodes: [node('Frobnicate', 'x', 'y', {}, { name: 'f' })], outputs: ['y'] });
+    const unknown = await refusal({
+      inputs: x,
+      nodes: [node('Frobnicate', 'x', 'y', {}, { name: 'f' })],
+      outputs: ['y'],
+    });
     expect(unknown).toMatchObject({ code: 'UNKNOWN_OPERATOR', place: { node: 'f', op: 'Frobnicate' } });
     expect(unknown.message).toContain('option `operators`');
     const early = await refusal({ opset: 10, inputs: x, nodes: [node('Mish', 'x', 'y')], outputs: ['y'] });
@@ -79,11 +96,15 @@ describe('graphs that make no sense', () => {
   it('types, shapes and attributes that do not fit', async () => {
     const failure = async (inputs: ModelSpec['inputs'], made: ReturnType<typeof node>) =>
       (await refusal({ inputs, nodes: [made], outputs: ['y'] })).message;
-    expect(await failure({ x: float32(2, 3), w: float32(4, 5) }, node('MatMul', ['x', 'w'], 'y', {}, { name: 'm' }))).toBe(
+    expect(
+      await failure({ x: float32(2, 3), w: float32(4, 5) }, node('MatMul', ['x', 'w'], 'y', {}, { name: 'm' })),
+    ).toBe(
       'node "m", MatMul (opset 21); input shapes float32[2, 3], float32[4, 5]: the inner sizes of a matrix product must agree, but they are 3 and 4.',
     );
     expect(await failure({ x: float32(2), w: int64(2) }, node('Add', ['x', 'w'], 'y'))).toContain('Insert a Cast.');
-    expect(await failure({ x: float32(2), w: float32(3) }, node('Add', ['x', 'w'], 'y'))).toContain('cannot be broadcast');
+    expect(await failure({ x: float32(2), w: float32(3) }, node('Add', ['x', 'w'], 'y'))).toContain(
+      'cannot be broadcast',
+    );
     expect(await failure(x, node('Softmax', 'x', 'y', { axis: 3 }))).toContain('axis 3 is outside [-1, 0]');
     expect(await failure(x, node('Softmax', 'x', 'y', { axis: 'last' }))).toContain('must be of type int, not string');
     expect(await failure(x, node('Cast', 'x', 'y'))).toContain('the required attribute "to" is missing');
@@ -111,34 +132,48 @@ describe('graphs that make no sense', () => {
       domain: 'local',
       input: ['a'],
       output: ['b'],
-      node: ['a', 'm'].map((from) => node(at === 0 ? 'Relu' : `F${at - 1}`, from, from === 'a' ? 'm' : 'b', {}, { domain: at === 0 ? '' : 'local' })),
+      node: ['a', 'm'].map((from) =>
+        node(at === 0 ? 'Relu' : `F${at - 1}`, from, from === 'a' ? 'm' : 'b', {}, { domain: at === 0 ? '' : 'local' }),
+      ),
     }));
     const start = performance.now();
     const error = await errorOf(
-      open({ domains: { local: 1 }, functions, inputs: x, nodes: [node('F39', 'x', 'y', {}, { domain: 'local' })], outputs: ['y'] }),
+      open({
+        domains: { local: 1 },
+        functions,
+        inputs: x,
+        nodes: [node('F39', 'x', 'y', {}, { domain: 'local' })],
+        outputs: ['y'],
+      }),
     );
-    expect(error.message).toContain('inlining functions gives over');
-    expect(performance.now() - start).toBeLessThan(5000);
+    expect(error.message).toContain('inlining the functions of the model gives over');
+    expect(performance.now() - start).toBeLessThan(1000);
   });
 
-  it('deep nesting', async () => {
-    let body: GraphSpec = { nodes: [node('Relu', 'x', 'deepest')], outputs: ['deepest'] };
-    for (let depth = 0; depth < 90; depth++) {
-      const other: GraphSpec = { nodes: [node('Abs', 'x', `abs${depth}`)], outputs: [`abs${depth}`] };
+  it('deep nesting takes no exponential time', async () => {
+    // Every level carries a value whose size changes.
+    let body: GraphSpec = { nodes: [node('Concat', ['x', 'x'], 'longest', { axis: 0 })], outputs: ['longest'] };
+    for (let depth = 0; depth < 24; depth++) {
+      const [last] = body.outputs as readonly string[];
+      const loop: GraphSpec = {
+        inputs: { [`i${depth}`]: int64(), [`go${depth}`]: tensorOf('bool'), [`a${depth}`]: float32('n') },
+        nodes: [...body.nodes, node('Concat', [`a${depth}`, last], `b${depth}`, { axis: 0 })],
+        outputs: [`go${depth}`, `b${depth}`],
+      };
       body = {
-        nodes: [node('If', 'flag', `y${depth}`, { then_branch: { body }, else_branch: { body: other } })],
+        nodes: [node('Loop', ['trips', '', 'x'], `y${depth}`, { body: { body: loop } })],
         outputs: [`y${depth}`],
       };
     }
-    const spec = { ...body, inputs: { ...x, flag: tensorOf('bool') } };
-    const error = await errorOf(() => open(spec));
-    expect(error.message).toMatch(/nest/);
-  });
+    const session = await open({ ...body, inputs: { ...x, trips: int64() } });
+    const { y23 } = await session.run({ x: new Tensor('float32', [1]), trips: new Tensor('int64', [1n], []) });
+    expect(y23.size).toBe(26);
+  }, 20_000);
 });
 
 describe('sizes that cannot be', () => {
   it('a constant that claims more than the file has', async () => {
-    for (const dims of [[10 ** 12], [10 ** 6, 10 ** 6], [2 ** 31, 2 ** 31], [2 ** 53, 2 ** 53]]) {
+    for (const dims of [[10 ** 12], [10 ** 6, 10 ** 6], [2 ** 31, 2 ** 31], [2 ** 52, 2 ** 52]]) {
       const error = await refusal({
         inputs: x,
         initializers: { w: { dataType: 1, dims, rawData: new Uint8Array(16) } },
@@ -153,10 +188,16 @@ describe('sizes that cannot be', () => {
   it('negative, or of an unknown type', async () => {
     const withWeight = (weight: object) =>
       refusal({ inputs: x, initializers: { w: weight }, nodes: [node('Add', ['x', 'w'], 'y')], outputs: ['y'] });
-    expect((await withWeight({ dataType: 1, dims: [-2], floatData: [1, 2] })).message).toContain('negative size in [-2]');
+    expect((await withWeight({ dataType: 1, dims: [-2], floatData: [1, 2] })).message).toContain(
+      'negative size in [-2]',
+    );
     expect((await withWeight({ dataType: 77, dims: [1], floatData: [1] })).message).toContain('element type 77');
-    expect((await withWeight({ dataType: 1, dims: [3], floatData: [1, 2] })).message).toContain('needs 3 entries, but has 2');
-    expect((await withWeight({ dataType: 1, dims: [3], rawData: new Uint8Array(13) })).message).toContain('needs 12 bytes, but has 13');
+    expect((await withWeight({ dataType: 1, dims: [3], floatData: [1, 2] })).message).toContain(
+      'needs 3 entries, but has 2',
+    );
+    expect((await withWeight({ dataType: 1, dims: [3], rawData: new Uint8Array(13) })).message).toContain(
+      'needs 12 bytes, but has 13',
+    );
   });
 
   it('a result of 10^12 elements', async () => {
@@ -197,7 +238,11 @@ describe('sizes that cannot be', () => {
     expect((await shaped([-1, -1])).message).toContain('has more than one −1');
     expect((await shaped([4, -1])).message).toContain('do not fill [4, -1]');
     expect((await shaped([0, 0, 0])).message).toContain('copies an axis');
-    const window = await refusal({ inputs: { x: float32(1, 1, 2) }, nodes: [node('MaxPool', 'x', 'y', { kernel_shape: [5] })], outputs: ['y'] });
+    const window = await refusal({
+      inputs: { x: float32(1, 1, 2) },
+      nodes: [node('MaxPool', 'x', 'y', { kernel_shape: [5] })],
+      outputs: ['y'],
+    });
     expect(window.code).toBe('INVALID_MODEL');
   });
 });
@@ -259,7 +304,9 @@ describe('external data', () => {
     expect((await errorOf(fromFile({ location, offset: '4' }))).message).toContain('bytes 4 to 20');
     expect((await errorOf(fromFile({ location, offset: '-4' }))).message).toContain('has "-4" as offset');
     expect((await errorOf(fromFile({ location, offset: '1e99' }))).message).toContain('has "1e99" as offset');
-    expect((await errorOf(fromFile({ location, length: '8' }))).message).toContain('needs 16 bytes, the model states 8');
+    expect((await errorOf(fromFile({ location, length: '8' }))).message).toContain(
+      'needs 16 bytes, the model states 8',
+    );
   });
 
   it('below the folder of the model is read; from bytes alone there is none', async () => {

@@ -36,7 +36,9 @@ describe('feeds', () => {
   };
   const good = { a: floats(2, 3), b: floats(2, 4), c: ints(1, 2) };
   const message = async (changes: Record<string, unknown>): Promise<string> => {
-    const feeds = Object.fromEntries(Object.entries({ ...good, ...changes }).filter(([, value]) => value !== undefined));
+    const feeds = Object.fromEntries(
+      Object.entries({ ...good, ...changes }).filter(([, value]) => value !== undefined),
+    );
     const error = await failing(spec, good, feeds as Feeds);
     expect(error.code).toBe('INVALID_INPUT');
     return error.message;
@@ -44,7 +46,9 @@ describe('feeds', () => {
 
   it('name the inputs', async () => {
     expect(await message({ d: floats(1) })).toBe('the model has no input "d". Its inputs are "a", "b", "c".');
-    expect(await message({ c: undefined })).toBe('value "c": this input is missing from the feeds. The input is int64[2].');
+    expect(await message({ c: undefined })).toBe(
+      'value "c": this input is missing from the feeds. The input is int64[2].',
+    );
     const session = await open(spec);
     expect((await errorOf(session.run(null as never))).message).toContain('the feeds must be an object');
   });
@@ -55,9 +59,19 @@ describe('feeds', () => {
     expect(await message({ a: null })).toContain('not null');
     expect(await message({ a: 5 })).toContain('not number');
     expect(await message({ a: { kind: 'sequence', items: [] } })).toContain('a sequence was fed');
-    expect(await message({ a: { type: 'float32', data: new Float32Array(5), dims: [2, 3] } })).toContain('needs 6 entries, the data has 5');
-    expect(await message({ a: { type: 'float99', data: new Float32Array(6), dims: [2, 3] } })).toContain('"float99" is not an element type');
-    const away = { type: 'float32', dims: [2, 3], get data(): never { throw new Error('The data is not on CPU.'); } };
+    expect(await message({ a: { type: 'float32', data: new Float32Array(5), dims: [2, 3] } })).toContain(
+      'needs 6 entries, the data has 5',
+    );
+    expect(await message({ a: { type: 'float99', data: new Float32Array(6), dims: [2, 3] } })).toContain(
+      '"float99" is not an element type',
+    );
+    const away = {
+      type: 'float32',
+      dims: [2, 3],
+      get data(): never {
+        throw new Error('The data is not on CPU.');
+      },
+    };
     expect(await message({ a: away })).toContain('The data is not on CPU.');
     const disposed = floats(2, 3);
     disposed.dispose();
@@ -70,8 +84,12 @@ describe('feeds', () => {
       'value "c": axis 0 must have size 2, but the dims are [3]. The input is int64[2].',
     );
     expect(await message({ a: floats(6) })).toContain('its rank must be 2 ([batch, n]), not 1 ([6])');
-    expect(await message({ b: floats(3, 4) })).toContain('axis 0 must have size 2 (batch is 2 elsewhere), but the dims are [3, 4]');
-    expect(await message({ b: floats(2, 3) })).toContain('axis 1 must have size 4 (1 + n is 4 elsewhere)'.replace('1 + n', 'n + 1'));
+    expect(await message({ b: floats(3, 4) })).toContain(
+      'axis 0 must have size 2 (batch is 2 elsewhere), but the dims are [3, 4]',
+    );
+    expect(await message({ b: floats(2, 3) })).toContain(
+      'axis 1 must have size 4 (1 + n is 4 elsewhere)'.replace('1 + n', 'n + 1'),
+    );
   });
 
   it('of sequences and optionals are checked, too', async () => {
@@ -83,8 +101,12 @@ describe('feeds', () => {
     const list: Feed = { kind: 'sequence', items: [floats(), floats()] };
     const none: Feed = { kind: 'optional', value: undefined };
     const feeds = { s: list, o: none };
-    expect((await failing(other, feeds, { ...feeds, s: floats() })).message).toContain('a tensor was fed. The input is sequence(float32[])');
-    expect((await failing(other, feeds, { ...feeds, o: list })).message).toContain('a sequence was fed. The input is optional(float32[n])');
+    expect((await failing(other, feeds, { ...feeds, s: floats() })).message).toContain(
+      'a tensor was fed. The input is sequence(float32[])',
+    );
+    expect((await failing(other, feeds, { ...feeds, o: list })).message).toContain(
+      'a sequence was fed. The input is optional(float32[n])',
+    );
   });
 });
 
@@ -130,7 +152,9 @@ describe('sizes that only a run can tell', () => {
       { a: floats(2, 3), i: new Tensor('int64', [0, 1], [1, 2]) },
       { a: floats(2, 3), i: new Tensor('int64', [0, 1, 0, 1], [1, 4]) },
     );
-    expect(gathered.message).toContain('along axis 1, which has the size 3. The sizes of its inputs do not fit each other.');
+    expect(gathered.message).toContain(
+      'along axis 1, which has the size 3. The sizes of its inputs do not fit each other.',
+    );
   });
 
   it('that a reshape cannot have', async () => {
@@ -147,7 +171,9 @@ describe('sizes that only a run can tell', () => {
       { x: floats(3, 1) },
       { x: floats(3, 2) },
     );
-    expect(squeezed.message).toContain('the size of axis 1, which is squeezed, and 1 must agree, but m = 2 and 1 differ');
+    expect(squeezed.message).toContain(
+      'the size of axis 1, which is squeezed, and 1 must agree, but m = 2 and 1 differ',
+    );
     const split = await failing(
       { ...spec, nodes: [node('Relu', 'x', 'r'), node('Split', 'r', ['y', 'z'], { axis: 1 })], opset: 13 },
       { x: floats(3, 4) },
@@ -171,7 +197,12 @@ describe('sizes that only a run can tell', () => {
   it('that come from a division by zero', async () => {
     const spec: ModelSpec = {
       inputs: { x: float32('n', 'm') },
-      initializers: { at: new Tensor('int64', [0n], []), total: new Tensor('int64', [12n], []), zero: ints(0), rest: ints(-1) },
+      initializers: {
+        at: new Tensor('int64', [0n], []),
+        total: new Tensor('int64', [12n], []),
+        zero: ints(0),
+        rest: ints(-1),
+      },
       nodes: [
         node('Shape', 'x', 'shape'),
         node('Gather', ['shape', 'at'], 'n'),
@@ -259,15 +290,21 @@ describe('loops', () => {
     const spec: ModelSpec = {
       inputs: { x: float32('n'), trips: int64() },
       nodes: [
-        node('Loop', ['trips', '', 'x'], ['last', 'all'], {
-          body: {
+        node(
+          'Loop',
+          ['trips', '', 'x'],
+          ['last', 'all'],
+          {
             body: {
-              inputs: { i: int64(), go: tensorOf('bool'), a: float32('n') },
-              nodes: [node('Concat', ['a', 'x'], 'b', { axis: 0 })],
-              outputs: ['go', 'b', 'a'],
+              body: {
+                inputs: { i: int64(), go: tensorOf('bool'), a: float32('n') },
+                nodes: [node('Concat', ['a', 'x'], 'b', { axis: 0 })],
+                outputs: ['go', 'b', 'a'],
+              },
             },
           },
-        }, { name: 'growing' }),
+          { name: 'growing' },
+        ),
       ],
       outputs: ['all'],
     };

@@ -2,6 +2,7 @@
 
 import { byteLength, type DimBinding } from '@onnx-ts/tensor-ir';
 import type { GraphNode, Value } from '../graph/graph.ts';
+import { printGraph } from '../graph/print.ts';
 import type { HostCause } from '../partition/assign.ts';
 import type { GraphPlan } from '../plan/graph-plan.ts';
 import { PartitionStep } from '../plan/steps.ts';
@@ -47,6 +48,8 @@ export interface Explanation {
   readonly steps: readonly ExplainedStep[];
   /** Nodes whose results are sizes: they cost nothing when the model runs. */
   readonly vanished: readonly string[];
+  /** The graph as it is after all rewrites, with types and the sizes that are known. */
+  graphText(): string;
   toString(): string;
 }
 
@@ -78,7 +81,13 @@ export function explainPlan(
       ...(isPartition && explainPartition(step, dims)),
     };
   });
-  return { providers, steps, vanished, toString: () => textOf({ providers, steps, vanished }) };
+  return {
+    providers,
+    steps,
+    vanished,
+    graphText: () => printGraph(plan.graph),
+    toString: () => textOf({ providers, steps, vanished }),
+  };
 }
 
 function nameOf(node: GraphNode): { readonly name: string; readonly op: string } {

@@ -100,10 +100,8 @@ function describePhase(phase: ScheduledPhase, ref: FunctionRef): CompiledPhase {
 }
 
 /** Tiles to hand out at once: enough for about 10 µs, but at least four portions for each thread. */
-export function grainOf(phase: CompiledPhase, binding: DimBinding, threads: number): number {
-  const tiles = phase.tiles.evaluate(binding);
-  const tileTime = Math.max(1, phase.tilePoints.evaluate(binding)) * phase.pointNanoseconds;
-  const enough = Math.ceil(10_000 / tileTime);
+export function grainOf(tiles: number, tileNanoseconds: number, threads: number): number {
+  const enough = Math.ceil(10_000 / tileNanoseconds);
   const share = Math.ceil(tiles / (4 * threads));
   return Math.max(1, Math.min(enough, share));
 }

@@ -25,6 +25,7 @@ import type { CompiledPhase } from '../kernel/compile-kernel.ts';
 import type { ErrorSite } from '../kernel/plan.ts';
 import { readErrorRecord } from '../runtime/kernel-error.ts';
 import { Binding } from './binding.ts';
+import { BindingPlan } from './binding-plan.ts';
 import type { CpuProvider, WasmBuffer } from './cpu-provider.ts';
 import { describeKernel } from './describe-kernel.ts';
 
@@ -54,6 +55,7 @@ export class CpuExecutable implements Executable {
   /** Addresses of weights and of what was computed from them. */
   readonly #constants = new Map<TensorRef, number>();
   readonly #bindings = new Set<Binding>();
+  #plan: BindingPlan | undefined;
 
   constructor(
     provider: CpuProvider,
@@ -118,7 +120,7 @@ export class CpuExecutable implements Executable {
       for (const { tensor } of kernel.outputs) {
         this.#constants.set(this.storageOf(tensor), this.provider.memory.allocateBlock(bytesOf(tensor, new Map())));
       }
-      const binding = new Binding(this, [launch], new Map());
+      const binding = new Binding(this, new BindingPlan(this, [launch]), new Map());
       try {
         await this.execute(binding, {});
       } finally {
@@ -146,7 +148,9 @@ export class CpuExecutable implements Executable {
   }
 
   bind(dims: DimBinding): BoundExecutable {
-    const binding = new Binding(this, this.launches, new Map(dims));
+    // Weights have their places by now.
+    this.#plan ??= new BindingPlan(this, this.launches);
+    const binding = new Binding(this, this.#plan, new Map(dims));
     this.#bindings.add(binding);
     return {
       scratchBytes: binding.arenaBytes,

@@ -30,6 +30,7 @@ import {
   rewrite,
   round,
   type Stage,
+  sub,
   substituteAxes,
   symbolsOfStage,
   type TensorRef,
@@ -38,6 +39,7 @@ import {
 import type { BlockShape } from './block-phases.ts';
 import { columnBytes, groupColumns } from './dot-kernel.ts';
 import { mapKernel, zeroBeyond } from './operand-kernels.ts';
+import { replaceHead } from './product.ts';
 
 /** All axes are the reduce stage's. */
 export interface PackedProduct extends BlockShape {
@@ -70,6 +72,8 @@ interface Weight {
   readonly block: Axis;
   readonly byte: Axis;
   readonly field: Axis;
+  /** Its number, as float32. */
+  readonly field32: Expr;
   readonly zero: Expr;
   readonly scale: Expr;
 }
@@ -78,7 +82,8 @@ interface Weight {
 export function preparePackedProduct(kernel: Kernel, allowsBytes: boolean): PreparedPackedProduct | undefined {
   const [head, epilogue] = kernel.stages;
   if (kernel.class !== 'contraction' || kernel.stages.length > 2 || kernel.outputs.length !== 1) return undefined;
-  if (head.kind !== 'reduce' || head.op !== 'sum' || head.dtype !== 'float32') return undefined;
+  if (head.kind !== 'reduce' || head.op !== 'sum' || (head.dtype !== 'float32' && head.dtype !== 'float16'))
+    return undefined;
   if (head.body.kind !== 'binary' || head.body.op !== 'mul' || head.over.length !== 3) return undefined;
   if (epilogue !== undefined && epilogue.kind !== 'map') return undefined;
   const output = kernel.outputs[0].tensor;
@@ -139,16 +144,11 @@ export function preparePackedProduct(kernel: Kernel, allowsBytes: boolean): Prep
     mod(toIndex(byte), columnBytes),
   ]);
   const scaleOf = elementAt(scale, [groupAt, block, laneAt]);
-  const right = rewrite(b, (e) => (e === weight.scale ? scaleOf : e === weight.load ? byteOf : undefined));
-  const newHead: ReduceStage = { ...head, body: mul(left, right) };
-  const newEpilogue = epilogue && {
-    ...epilogue,
-    body: rewrite(epilogue.body, (e) =>
-      e.kind === 'load' && e.source === head ? { ...e, source: newHead } : undefined,
-    ),
-  };
-  const params = new Set<TensorRef>([prepared.a, ...(prepared.aScale ? [prepared.aScale] : []), prepared.aSum, scale]);
-  if (typeof zero !== 'number') params.add(zero);
+  const field32 = rewrite(weight.field32, (e) => (e === weight.load ? byteOf : undefined));
+  const zeroOf = typeof zero === 'number' ? mul(scaleOf, zero) : elementAt(zero, [groupAt, block, laneAt]);
+  const right = sub(mul(field32, scaleOf), zeroOf);
+  const { head: newHead, epilogue: newEpilogue } = replaceHead(parts, () => mul(left, right));
+  const params = new Set<TensorRef>([prepared.aSum]);
   for (const load of [...loadsOf(newHead.body), ...(newEpilogue ? loadsOf(newEpilogue.body) : [])]) {
     if (load.source.kind === 'tensor') params.add(load.source);
   }
@@ -209,7 +209,15 @@ function weightOf(e: Expr, head: ReduceStage): Weight | undefined {
       .some(({ source }) => source.kind !== 'tensor')
   )
     return undefined;
-  return { load, block, byte, field, zero: zero.kind === 'cast' ? constantOf(zero) : zero, scale };
+  return {
+    load,
+    block,
+    byte,
+    field,
+    field32: cast('float32', masked),
+    zero: zero.kind === 'cast' ? constantOf(zero) : zero,
+    scale,
+  };
 }
 
 function isNumber(e: Expr, value: number): boolean {

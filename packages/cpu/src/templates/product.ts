@@ -3,15 +3,17 @@
 //
 // The result's axes are sorted by the operands that they move through: `rows` only through A, one `column` only through B,
 // `batch` through both or neither. B is packed into panels (at load, when it is a weight). A is read where it is, as long
-// as some reduction axis is contiguous in it, and copied otherwise; integers are always copied, as 16-bit numbers with
-// their zero point subtracted, so that no sum has to be corrected for it. Copies are ordinary kernels in front.
+// as some reduction axis is contiguous in it, and copied otherwise. Integers are read as 16-bit numbers with their zero
+// point subtracted, so that no sum has to be corrected for it. Copies are ordinary kernels in front.
 
 import {
   type Axis,
+  axesFor,
   axesIn,
   cast,
   constant,
   Dim,
+  type DType,
   div,
   type Expr,
   elementAt,
@@ -97,10 +99,13 @@ export function prepareProduct(kernel: Kernel, known: KnownValues = nothingKnown
 
 type Parts = Pick<Product, 'kernel' | 'arithmetic' | 'head' | 'epilogue' | 'output' | 'batch' | 'rows' | 'column'>;
 
+/** Types whose products are computed in float32. */
+const singleFloats: ReadonlySet<DType> = new Set<DType>(['float32', 'float16', 'bfloat16']);
+
 /** How the factors can be multiplied without changing the result; undefined when the template cannot. */
 function arithmeticOf(head: ReduceStage, known: KnownValues): Arithmetic | undefined {
   if (head.dtype !== head.body.type || head.body.kind !== 'binary') return undefined;
-  if (head.dtype === 'float32') return productOfLoads(head) ? 'float32' : undefined;
+  if (singleFloats.has(head.dtype)) return productOfLoads(head) ? 'float32' : undefined;
   if (head.dtype !== 'int32' || head.over.length === 0) return undefined;
   const factors = [head.body.a, head.body.b];
   const fits = factors.every((factor) => {
@@ -122,8 +127,10 @@ function floatRows({ kernel, head, batch, rows }: Parts, a: Expr, inA: ReadonlyS
   const run =
     a.kind === 'load' && a.source.kind === 'tensor' && a.source.dtype === 'float32' ? readableRuns(a, head) : undefined;
   if (run) return { a: a as Load, run, before: [] };
+  const image = a.type === 'float32' ? undefined : imageCopy({ kernel, head }, a, 'float32');
+  if (image) return image;
   const axes = [...batch.filter((axis) => inA.has(axis)), ...rows, ...head.over];
-  const copy = mapKernel(kernel, `${head.name}.rows`, axes, a);
+  const copy = mapKernel(kernel, `${head.name}.rows`, axes, cast('float32', a));
   return { a: elementAt(copy.outputs[0].tensor, axes) as Load, run: head.over, before: [copy] };
 }
 
@@ -166,7 +173,7 @@ function integerRows(parts: Parts, a: Expr, inA: ReadonlySet<Axis>): Rows | unde
   const { kernel, head, batch, rows } = parts;
   const inPlace = integersInPlace(a, head);
   if (inPlace) return inPlace;
-  const image = imageCopy(parts, a);
+  const image = imageCopy(parts, a, 'int16');
   if (image) return image;
   const axes = [...batch.filter((axis) => inA.has(axis)), ...rows, ...head.over];
   const last = head.over[head.over.length - 1];
@@ -194,8 +201,15 @@ function paddedAxis(axis: Axis): Axis {
   return newAxis(axis.name, axis.size.isMultipleOf(2) ? axis.size : axis.size.ceilDiv(2).mul(2));
 }
 
-/** The tensor that A loads, with what A computes from each element, in an order that makes runs of its own axes. */
-function imageCopy({ kernel, head }: Parts, a: Expr): Rows | undefined {
+/**
+ * The tensor that A loads, with what A computes from each element, in an order that makes runs of its own axes; runs of
+ * int16 are padded to an even length.
+ */
+function imageCopy(
+  { kernel, head }: Pick<Parts, 'kernel' | 'head'>,
+  a: Expr,
+  dtype: 'int16' | 'float32',
+): Rows | undefined {
   const loads = loadsOf(a).filter((load) => axesIn(load.index).size > 0);
   if (loads.length !== 1) return undefined;
   const [load] = loads;
@@ -217,10 +231,10 @@ function imageCopy({ kernel, head }: Parts, a: Expr): Rows | undefined {
   if (run.length === 0 || !isWorthwhile(run, head)) return undefined;
   const last = runDims[runDims.length - 1];
   const axes = source.shape.map((size, at) => newAxis(`d${at}`, size));
-  axes[last] = paddedAxis(axes[last]);
+  if (dtype === 'int16') axes[last] = paddedAxis(axes[last]);
   const element = elementAt(source, axes);
   let body = cast(
-    'int16',
+    dtype,
     rewrite(a, (e) => (e === load ? element : undefined)),
   );
   if (!axes[last].size.equals(source.shape[last])) body = zeroBeyond(body, toIndex(axes[last]), source.shape[last]);
@@ -276,9 +290,7 @@ function assemble(parts: Parts, left: Rows, b: Expr, inB: ReadonlySet<Axis>, kno
     mod(columnIndex, panelWidth),
     ...(group === 1 ? [] : [mod(last, group)]),
   ]);
-  const type = head.dtype;
-  const newHead: ReduceStage = { ...head, body: mul(cast(type, a), cast(type, right)) };
-  const epilogue = parts.epilogue && { ...parts.epilogue, body: replaceHead(parts.epilogue.body, head, newHead) };
+  const { head: newHead, epilogue } = replaceHead(parts, (type) => mul(cast(type, a), cast(type, right)));
   const params = new Set<TensorRef>();
   for (const load of [a, right, ...(epilogue ? loadsOf(epilogue.body) : [])]) {
     if ((load as Load).source.kind === 'tensor') params.add((load as Load).source as TensorRef);
@@ -312,6 +324,24 @@ function narrowType(factor: Expr, known: KnownValues): 'int8' | 'int16' {
   return range && holds('int8', range) ? 'int8' : 'int16';
 }
 
-function replaceHead(root: Expr, from: ReduceStage, to: ReduceStage): Expr {
-  return rewrite(root, (e) => (e.kind === 'load' && e.source === from ? { ...e, source: to } : undefined));
+/**
+ * The stages with other factors in the head. Sums of narrow floats are float32 until the epilogue rounds them; there is one
+ * whenever that is needed.
+ */
+export function replaceHead(
+  { head, epilogue }: Pick<BlockShape, 'head' | 'epilogue'>,
+  body: (type: DType) => Expr,
+): Pick<BlockShape, 'head' | 'epilogue'> {
+  const dtype = singleFloats.has(head.dtype) ? 'float32' : head.dtype;
+  const newHead: ReduceStage = { ...head, dtype, body: body(dtype) };
+  if (epilogue) {
+    const replaced = rewrite(epilogue.body, (e) =>
+      e.kind === 'load' && e.source === head ? cast(head.dtype, { ...e, type: dtype, source: newHead }) : undefined,
+    );
+    return { head: newHead, epilogue: { ...epilogue, body: replaced } };
+  }
+  if (dtype === head.dtype) return { head: newHead, epilogue };
+  const axes = axesFor(head.shape);
+  const { over: _over, op: _op, selectLast: _last, ...base } = head;
+  return { head: newHead, epilogue: { ...base, kind: 'map', axes, body: cast(head.dtype, elementAt(newHead, axes)) } };
 }

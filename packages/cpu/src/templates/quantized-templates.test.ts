@@ -1,5 +1,6 @@
 import { createSession, reference, Tensor } from '@onnx-ts/core';
 import { AttributeType, encodeModel, type MessageInput, type NodeProto } from '@onnx-ts/onnx-proto';
+import { decodeFloat } from '@onnx-ts/tensor-ir';
 import { describe, expect, it } from 'vitest';
 import { cpu } from '../index.ts';
 import { disassemble } from '../wasm/disassemble.ts';
@@ -69,6 +70,12 @@ function encode({ nodes, feeds, weights, output }: Case): Uint8Array {
   });
 }
 
+function numbers({ type, data }: Tensor): ArrayLike<number> & { reduce: Float32Array['reduce'] } {
+  return type === 'float16'
+    ? Float32Array.from(data as Uint16Array, (bits) => decodeFloat('float16', bits))
+    : (data as Float32Array);
+}
+
 /** @param tolerance largest difference relative to the largest value; 0 for equal bits */
 async function expectAgreement(
   made: Case,
@@ -81,7 +88,7 @@ async function expectAgreement(
   const want = (await slow.run(made.feeds)).y;
   const got = (await fast.run(made.feeds)).y;
   expect(got.dims).toEqual(want.dims);
-  const [a, b] = [got.data, want.data] as [Float32Array, Float32Array];
+  const [a, b] = [numbers(got), numbers(want)];
   const scale = b.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   for (let at = 0; at < b.length; at++) {
     if (Math.abs(a[at] - b[at]) > tolerance * scale)
@@ -247,6 +254,57 @@ describe(`quantised templates against the reference (seed ${seed})`, () => {
         },
         // Sums round differently, so that a few values are quantised to the next step.
         { threads: 1 + (round % 2), tolerance: 5e-2, templates: 3 },
+      );
+    }
+  });
+
+  it('float16: products, convolutions and 4-bit weights', async () => {
+    const random = randomFrom(seed + 11);
+    const half = (dims: readonly number[]): Tensor => {
+      // 2⁻⁴ … 2⁻¹ with any fraction, either sign.
+      const data = Uint16Array.from(
+        { length: product(dims) },
+        () => (random(2) << 15) | ((11 + random(4)) << 10) | random(1024),
+      );
+      return new Tensor('float16', data, dims);
+    };
+    for (let round = 0; round < 12; round++) {
+      const [m, k, n] = [4 + random(60), 1 + random(60), 4 + random(90)];
+      const bits = round % 3 === 2;
+      const blocks = Math.ceil(k / 32);
+      const nodes = bits
+        ? [
+            {
+              opType: 'MatMulNBits',
+              domain: 'com.microsoft',
+              input: ['x', 'b', 's'],
+              output: ['y'],
+              attribute: [int('K', k), int('N', n), int('bits', 4), int('block_size', 32)],
+            },
+          ]
+        : round % 3 === 1
+          ? [
+              {
+                opType: 'Conv',
+                input: ['x', 'w', 'bias'],
+                output: ['a'],
+                attribute: [ints('kernel_shape', [3, 3]), ints('pads', [1, 1, 1, 1])],
+              },
+              { opType: 'Relu', input: ['a'], output: ['y'] },
+            ]
+          : [{ opType: 'MatMul', input: ['x', 'w'], output: ['y'] }];
+      await expectAgreement(
+        {
+          nodes,
+          feeds: { x: round % 3 === 1 ? half([2, k, 6, 7]) : half([m, k]) },
+          weights: bits
+            ? { b: bytes(random, 'uint8', [n, blocks, 16]), s: half([n * blocks]) }
+            : round % 3 === 1
+              ? { w: half([n, k, 3, 3]), bias: half([n]) }
+              : { w: half([k, n]) },
+          output: 'float16',
+        },
+        { threads: 1 + (round % 2), tolerance: 2e-3, templates: 1 },
       );
     }
   });

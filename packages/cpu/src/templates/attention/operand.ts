@@ -60,7 +60,7 @@ function inlineMap(load: Load, uses: TensorUses, reader: Kernel): { value: Expr;
   const below = uses.rootLoad(load);
   const maker = below && uses.privateMaker(below.source as TensorRef, reader);
   const [stage] = maker?.stages ?? [];
-  if (maker?.class !== 'pointwise' || stage.kind !== 'map') return undefined;
+  if (!below || maker?.class !== 'pointwise' || stage.kind !== 'map') return undefined;
   return { value: bodyAt(stage, below.index), maker };
 }
 
