@@ -4,7 +4,7 @@ export { type ErrorCode, type ErrorPlace, OnnxTsError } from './errors.ts';
 export type { HostMap, HostOptional, HostSequence, HostSparseTensor, HostValue } from './ops/define.ts';
 export type { ProviderFactory, TraceEvent } from './provider/contract.ts';
 export { reference } from './provider/reference.ts';
-export type { ExplainedStep, ExplainOptions, Explanation, StepCost } from './session/explanation.ts';
+export type { ExplainedBody, ExplainedStep, ExplainOptions, Explanation, StepCost } from './session/explanation.ts';
 export type { Feed } from './session/feeds.ts';
 export type { Fetches, FetchTarget } from './session/fetches.ts';
 export type { ExternalData, ModelSource } from './session/load-model.ts';

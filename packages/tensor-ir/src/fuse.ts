@@ -158,8 +158,9 @@ class Grouping {
 
   #fitsRows(stage: MapStage | ReduceStage, group: Group, rowRank: number): boolean {
     const axes = axesOfStage(stage);
-    const rows = axesOfStage(group.stages.find((member) => axesOfStage(member).length >= rowRank)!).slice(0, rowRank);
-    if (stage.axes.length < rowRank || rows.length < rowRank) return false;
+    const widest = group.stages.find((member) => axesOfStage(member).length >= rowRank);
+    if (!widest || stage.axes.length < rowRank) return false;
+    const rows = axesOfStage(widest).slice(0, rowRank);
     if (!rows.every((axis, at) => axis.size.equals(axes[at].size))) return false;
     if (group.class === 'pointwise' && axesOfStage(group.stages[0]).length < rowRank) return false;
     const rowCount = productOf(rows.map((axis) => axis.size)).constant;

@@ -64,14 +64,20 @@ function missingDims(session: InferenceSession): string[] {
 }
 
 function explanationRecord({ providers, steps, vanished }: Explanation, withText: boolean) {
+  return { providers, steps: steps.map((step) => stepRecord(step, withText)), vanished };
+}
+
+function stepRecord({ kernels, copiesIn, copiedBytes, bodies, ...step }: ExplainedStep, withText: boolean): object {
   return {
-    providers,
-    steps: steps.map(({ kernels, copiesIn, copiedBytes, ...step }) => ({
-      ...step,
-      copiesIn: copiesIn.map((value, at) => ({ value, bytes: copiedBytes[at] ?? null })),
-      ...(kernels && { kernels: kernels.map((kernel) => kernelRecord(kernel, withText)) }),
-    })),
-    vanished,
+    ...step,
+    copiesIn: copiesIn.map((value, at) => ({ value, bytes: copiedBytes[at] ?? null })),
+    ...(kernels && { kernels: kernels.map((kernel) => kernelRecord(kernel, withText)) }),
+    ...(bodies && {
+      bodies: bodies.map((body) => ({
+        name: body.name,
+        steps: body.steps.map((inner) => stepRecord(inner, withText)),
+      })),
+    }),
   };
 }
 
@@ -90,8 +96,18 @@ function explanationText(explanation: Explanation, withText: boolean, missing: r
     '',
     formatTable(totals(partitions, missing)),
   );
-  for (const [at, step] of steps.entries()) lines.push('', `step ${at}: ${headOf(step)}`, ...bodyOf(step, withText));
+  lines.push(...stepLines(steps, withText));
   return lines.join('\n');
+}
+
+function stepLines(steps: readonly ExplainedStep[], withText: boolean): string[] {
+  return steps.flatMap((step, at) => {
+    const lines = ['', `step ${at}: ${headOf(step)}`, ...bodyOf(step, withText)];
+    for (const { name, steps: inner } of step.bodies ?? []) {
+      lines.push(`  ${name}:`, ...stepLines(inner, withText).map((line) => line.replaceAll(/^(?=.)/gm, '    ')));
+    }
+    return lines;
+  });
 }
 
 function kernelCount(kernels: readonly Kernel[]): string {

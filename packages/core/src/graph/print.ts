@@ -69,8 +69,9 @@ class GraphPrinter {
   /** Constants are shown where they are used. */
   #use(value: Value): string {
     if (!value.constant) return this.#name(value);
-    const { type, dims, size } = value.constant;
-    if (size > mostElements) return `${type}[${dims.join(', ')}] "${value.name}"`;
+    const { type, dims, size, location } = value.constant;
+    // The data of weights is let go once they are on a device.
+    if (size > mostElements || location === 'none') return `${type}[${dims.join(', ')}] "${value.name}"`;
     const elements = Array.from(value.constant.data as ArrayLike<unknown>, (item) =>
       typeof item === 'string' ? JSON.stringify(item) : String(item),
     ).join(', ');

@@ -76,11 +76,13 @@ function paddings(node: GraphNode): readonly (number | undefined)[] | undefined 
   return attribute?.type === 'ints' ? attribute.value.map(Number) : undefined;
 }
 
-/** The part of a Concat beside which all others are empty. */
+/** The part of a Concat beside which all others add nothing. */
 function onlyPart(node: GraphNode): Value | undefined {
+  const attribute = node.attributes.get('axis');
+  const axis = attribute?.type === 'int' ? Number(attribute.value) : 1;
   const parts = node.inputs.filter((input) => {
     const type = input?.type;
-    return !(type?.kind === 'tensor' && type.shape?.some((dim) => dim.is(0)));
+    return !(type?.kind === 'tensor' && type.shape?.at(axis)?.is(0));
   });
   return parts.length === 1 ? parts[0] : undefined;
 }

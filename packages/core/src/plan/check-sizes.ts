@@ -6,16 +6,43 @@ import type { GraphNode, SizeRequirement } from '../graph/graph.ts';
 import { placeOf } from '../ops/context.ts';
 import { elementCount } from '../session/tensor.ts';
 
-/**
- * @param nodes with inferred types
- * @throws OnnxTsError INVALID_INPUT that names the first node whose sizes do not fit, OUT_OF_MEMORY for sizes that nothing
- *   can address
- */
-export function checkSizes(nodes: readonly GraphNode[], binding: DimBinding): void {
-  for (const node of nodes) {
-    for (const requirement of node.requirements ?? []) checkRequirement(node, requirement, binding);
-    for (const output of node.outputs) {
-      if (output?.type?.kind === 'tensor' && output.type.shape) checkShape(node, output.type.shape, binding);
+type Shape = readonly SizeRequirement['a'][];
+
+type SizeCheck =
+  | { readonly node: GraphNode; readonly requirement: SizeRequirement }
+  | { readonly node: GraphNode; readonly shape: Shape };
+
+/** What the sizes of some nodes have to fulfil, each thing once: of nodes that ask the same, the first. */
+export class SizeChecks {
+  readonly #checks: readonly SizeCheck[];
+
+  /** @param nodes with inferred types */
+  constructor(nodes: readonly GraphNode[]) {
+    const checks = new Map<string, SizeCheck>();
+    const add = (key: string, check: SizeCheck): void => {
+      if (!checks.has(key)) checks.set(key, check);
+    };
+    for (const node of nodes) {
+      for (const requirement of node.requirements ?? []) {
+        const { a, b, broadcasts } = requirement;
+        add(`${a.key} ${broadcasts ? 'broadcast' : 'equal'} ${b.key}`, { node, requirement });
+      }
+      for (const { type } of node.outputs.filter((output) => output !== undefined)) {
+        if (type?.kind === 'tensor' && type.shape)
+          add(type.shape.map(({ key }) => key).join(), { node, shape: type.shape });
+      }
+    }
+    this.#checks = [...checks.values()];
+  }
+
+  /**
+   * @throws OnnxTsError INVALID_INPUT that names the first node whose sizes do not fit, OUT_OF_MEMORY for sizes that
+   *   nothing can address
+   */
+  check(binding: DimBinding): void {
+    for (const check of this.#checks) {
+      if ('shape' in check) checkShape(check.node, check.shape, binding);
+      else checkRequirement(check.node, check.requirement, binding);
     }
   }
 }
@@ -26,8 +53,6 @@ function checkRequirement(node: GraphNode, { a, b, broadcasts, what }: SizeRequi
   const rule = broadcasts ? 'must agree or be 1' : 'must agree';
   fail(node, `${what} ${rule}, but ${valueText(a, left)} and ${valueText(b, right)} differ.`, binding);
 }
-
-type Shape = readonly SizeRequirement['a'][];
 
 function checkShape(node: GraphNode, shape: Shape, binding: DimBinding): void {
   const dims = shape.map((dim) => evaluate(node, dim, binding));

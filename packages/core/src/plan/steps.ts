@@ -21,7 +21,7 @@ import type { HostEvaluator } from '../session/host-evaluator.ts';
 import { tensorOfContents, typeOfHostValue } from '../session/host-value.ts';
 import { elementCount, Tensor } from '../session/tensor.ts';
 import { checkReads, type ReadCheck } from './check-reads.ts';
-import { checkSizes } from './check-sizes.ts';
+import { SizeChecks } from './check-sizes.ts';
 import { LruCache } from './lru.ts';
 import { type BuiltPartition, buildPartition, partitionSymbols } from './partition-program.ts';
 import { bindShape, concreteDims, RuntimeValue } from './runtime-value.ts';
@@ -89,11 +89,13 @@ export class PartitionStep implements Step {
   readonly #outputs: readonly Value[];
   readonly #symbols: readonly string[];
   readonly #reads: readonly ReadCheck[];
+  readonly #sizes: SizeChecks;
   readonly #bindings = new LruCache<BoundExecutable>(keptBindings, (bound) => bound.dispose());
 
   private constructor(partition: BuiltPartition, provider: ExecutionProvider, executable: Executable) {
     this.nodes = partition.nodes;
     this.#reads = partition.reads;
+    this.#sizes = new SizeChecks(partition.nodes);
     this.operands = executable.inputs ?? partition.inputs;
     this.provider = provider;
     this.executable = executable;
@@ -123,7 +125,7 @@ export class PartitionStep implements Step {
     const key = this.#symbols.map((name) => dims.get(name)).join(',');
     let bound = this.#bindings.get(key);
     if (!bound) {
-      checkSizes(this.nodes, dims);
+      this.#sizes.check(dims);
       checkReads(this.#reads, dims);
       bound = this.executable.bind(dims);
       this.#bindings.set(key, bound);

@@ -4,6 +4,7 @@ import { byteLength, type DimBinding } from '@onnx-ts/tensor-ir';
 import type { GraphNode, Value } from '../graph/graph.ts';
 import { printGraph } from '../graph/print.ts';
 import type { HostCause } from '../partition/assign.ts';
+import { ControlStep } from '../plan/control-flow.ts';
 import type { GraphPlan } from '../plan/graph-plan.ts';
 import { PartitionStep } from '../plan/steps.ts';
 import type { KernelInfo } from '../provider/contract.ts';
@@ -33,6 +34,14 @@ export interface ExplainedStep {
   readonly scratchLowerBound?: number;
   /** Estimate, where all sizes are known. */
   readonly cost?: StepCost;
+  /** Of control flow: what runs inside, as often as it runs. Branches that cannot run are left out. */
+  readonly bodies?: readonly ExplainedBody[];
+}
+
+export interface ExplainedBody {
+  /** Name of the attribute: then_branch, body … */
+  readonly name: string;
+  readonly steps: readonly ExplainedStep[];
 }
 
 export interface StepCost {
@@ -61,9 +70,20 @@ export function explainPlan(
 ): Explanation {
   const dims = new Map(Object.entries(options.dims ?? {}));
   const vanished: string[] = [];
+  const steps = explainSteps(plan, dims, vanished);
+  return {
+    providers,
+    steps,
+    vanished,
+    graphText: () => printGraph(plan.graph),
+    toString: () => textOf(providers, steps, vanished),
+  };
+}
+
+function explainSteps(plan: GraphPlan, dims: DimBinding, vanished: string[]): readonly ExplainedStep[] {
   for (const [node, placement] of plan.placements) if (placement.kind === 'none') vanished.push(node.name);
   const madeOn = new Map<Value, string>();
-  const steps = plan.steps.map((step): ExplainedStep => {
+  return plan.steps.map((step): ExplainedStep => {
     const isPartition = step instanceof PartitionStep;
     const provider = isPartition ? step.provider.id : 'host';
     const copies = isPartition ? step.operands.filter((value) => madeOn.get(value) !== provider) : [];
@@ -79,15 +99,18 @@ export function explainPlan(
       ...(reason !== undefined && { reason }),
       ...(placement.kind === 'host' && { cause: placement.cause }),
       ...(isPartition && explainPartition(step, dims)),
+      ...(step instanceof ControlStep && { bodies: explainBodies(step, dims, vanished) }),
     };
   });
-  return {
-    providers,
-    steps,
-    vanished,
-    graphText: () => printGraph(plan.graph),
-    toString: () => textOf({ providers, steps, vanished }),
-  };
+}
+
+function explainBodies(step: ControlStep, dims: DimBinding, vanished: string[]): readonly ExplainedBody[] {
+  const bodies: ExplainedBody[] = [];
+  for (const [name, attribute] of step.nodes[0].attributes) {
+    const plan = attribute.type === 'graph' ? step.plans.get(attribute.value) : undefined;
+    if (plan) bodies.push({ name, steps: explainSteps(plan, dims, vanished) });
+  }
+  return bodies;
 }
 
 function nameOf(node: GraphNode): { readonly name: string; readonly op: string } {
@@ -134,18 +157,30 @@ function bytesOf({ type }: Value, dims: DimBinding): number | undefined {
   return byteLength(type.dtype, count);
 }
 
-function textOf({ providers, steps, vanished }: Omit<Explanation, 'toString'>): string {
+function textOf(
+  providers: Explanation['providers'],
+  steps: readonly ExplainedStep[],
+  vanished: readonly string[],
+): string {
   const lines: string[] = [];
   for (const { id, device, note } of providers) lines.push(`provider ${id}: ${device}${note ? ` (${note})` : ''}`);
   if (vanished.length > 0) lines.push(`${vanished.length} nodes vanish into sizes`);
-  for (const [at, step] of steps.entries()) {
+  lines.push(...linesOf(steps));
+  return lines.join('\n');
+}
+
+function linesOf(steps: readonly ExplainedStep[]): string[] {
+  return steps.flatMap((step, at) => {
     const what =
       step.place === 'provider'
         ? `${step.nodes.length} nodes, ${step.kernels?.length ?? 0} kernels`
         : step.nodes.map((node) => `${node.op} "${node.name}"`).join(', ');
-    lines.push('', `step ${at}: ${step.provider}: ${what}${step.reason ? `: ${step.reason}` : ''}`);
+    const lines = ['', `step ${at}: ${step.provider}: ${what}${step.reason ? `: ${step.reason}` : ''}`];
     if (step.copiesIn.length > 0) lines.push(`  copied in: ${step.copiesIn.join(', ')}`);
     for (const kernel of step.kernels ?? []) lines.push(`  ${kernel.kind.padEnd(12)} ${kernel.nodes.join(' + ')}`);
-  }
-  return lines.join('\n');
+    for (const body of step.bodies ?? []) {
+      lines.push(`  ${body.name}:`, ...linesOf(body.steps).map((line) => (line === '' ? line : `    ${line}`)));
+    }
+    return lines;
+  });
 }

@@ -153,13 +153,18 @@ async function openWeights(
       if (given) files.set(location, await openGiven(given, options));
       else if (place?.kind === 'file') files.set(location, openBeside(place.path, location));
       else if (place)
-        files.set(location, weightFileOf(await download(new URL(location, place.url), location, options)));
+        files.set(location, weightFileOf(await download(urlBeside(place.url, location), location, options)));
     }
   } catch (error) {
     for (const file of files.values()) file.close?.();
     throw error;
   }
   return files;
+}
+
+/** The location is a file name: nothing in it is a query, or an encoded way out of the folder. */
+function urlBeside(model: URL, location: string): URL {
+  return new URL(location.split('/').map(encodeURIComponent).join('/'), model);
 }
 
 async function openGiven({ data }: ExternalData, options: LoadOptions): Promise<WeightFile> {

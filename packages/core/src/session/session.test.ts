@@ -374,6 +374,23 @@ describe('dispose', () => {
   });
 });
 
+describe('explain', () => {
+  it('tells what runs where, inside bodies too, and shows the graph', async () => {
+    const session = await open(counting);
+    const explanation = session.explain();
+    expect(explanation.toString()).toMatchInlineSnapshot(`
+      "provider reference: TypeScript interpreter
+
+      step 0: host: Loop "Loop_0"
+        body:
+
+          step 0: host: Add "Add_1": a few integers that are on the host already"
+    `);
+    expect(explanation.steps[0].bodies?.[0].steps[0].nodes).toEqual([{ name: 'Add_1', op: 'Add' }]);
+    expect(explanation.graphText()).toContain('count: int64[] = Loop(trips, _, int64 0)');
+  });
+});
+
 describe('profile', () => {
   it('is a Chrome trace', async () => {
     const session = await open(adding, { enableProfiling: true });

@@ -1,6 +1,6 @@
 // Compiles kernels into functions of a module.
 
-import { Dim, type DimBinding, type Kernel, type TensorRef } from '@onnx-ts/tensor-ir';
+import { Dim, type Kernel, type TensorRef } from '@onnx-ts/tensor-ir';
 import type { HelperFunctions } from '../emit/context.ts';
 import { scheduleKernel } from '../schedule/schedule-kernel.ts';
 import type { ScheduledPhase } from '../schedule/scheduled.ts';

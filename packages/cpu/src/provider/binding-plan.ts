@@ -47,7 +47,9 @@ class SizeTable {
   }
 
   evaluate(dims: DimBinding): Float64Array {
-    return Float64Array.from(this.#dims, (dim) => dim.evaluate(dims));
+    const sizes = new Float64Array(this.#dims.length);
+    for (let at = 0; at < sizes.length; at++) sizes[at] = this.#dims[at].evaluate(dims);
+    return sizes;
   }
 }
 
@@ -140,7 +142,8 @@ export class BindingPlan {
    * @throws OnnxTsError when a size is negative
    */
   memory(sizes: Float64Array): MemoryPlan {
-    const bytes = Float64Array.from(this.#locals, (local) => bytesOfLocal(local, sizes));
+    const bytes = new Float64Array(this.#locals.length);
+    for (let at = 0; at < bytes.length; at++) bytes[at] = bytesOfLocal(this.#locals[at], sizes);
     const before = this.#memory;
     if (before && fits(bytes, before.bytes)) return before.plan;
     const planned = before
@@ -159,9 +162,9 @@ const worthKeeping = 0.8;
 
 function fits(bytes: Float64Array, planned: Float64Array): boolean {
   let [sum, plannedSum] = [0, 0];
-  for (const [at, size] of bytes.entries()) {
-    if (size > planned[at]) return false;
-    sum += size;
+  for (let at = 0; at < bytes.length; at++) {
+    if (bytes[at] > planned[at]) return false;
+    sum += bytes[at];
     plannedSum += planned[at];
   }
   return sum >= plannedSum * worthKeeping;
