@@ -1,6 +1,6 @@
 // Writes src/generated/schemas.ts: which versions of an operator exist, and which element types each allows.
 //
-//   node scripts/generate-schemas.mjs FOLDER   (with ai.onnx.json and com.microsoft.json: `domain`, `schemas`)
+//   node scripts/generate-schemas.mjs FOLDER   (with ai.onnx.json, ai.onnx.ml.json and com.microsoft.json: `domain`, `schemas`)
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ const names = {
 const [folder] = process.argv.slice(2);
 const sets = new Map();
 const lines = [];
-for (const file of ['ai.onnx.json', 'com.microsoft.json']) {
+for (const file of ['ai.onnx.json', 'ai.onnx.ml.json', 'com.microsoft.json']) {
   const { domain, schemas } = JSON.parse(readFileSync(join(folder, file), 'utf8'));
   const operators = new Map();
   for (const schema of schemas) {

@@ -3,11 +3,11 @@
 import { Tensor } from '@onnx-ts/core';
 import type { MessageInput, ModelProto } from '@onnx-ts/onnx-proto';
 import type { DType } from '@onnx-ts/tensor-ir';
-import { exact, type Tolerance } from './case.ts';
+import { exact, type Feeds, type Tolerance } from './case.ts';
 import { type Attributes, type DeclaredDim, GraphBuilder, type NodeOptions } from './graph-builder.ts';
 import { countOf, type Draws } from './random.ts';
 import type { OperatorVersion } from './schemas.ts';
-import { drawTensor, encodeTensor, tameKinds, type ValueKind } from './values.ts';
+import { decodeTensor, drawTensor, encodeTensor, tameKinds, type ValueKind } from './values.ts';
 
 /** In the order in which simpler cases are looked for. */
 const simplestFirst: readonly DType[] = [
@@ -37,6 +37,7 @@ export class CaseBuilder {
   /** False leaves no rank open: nothing then has to wait for the run. */
   leavesRanksOpen = true;
   readonly #version: OperatorVersion | undefined;
+  readonly #declared = new Map<string, readonly DeclaredDim[] | undefined>();
   #symbols = 0;
 
   constructor({ draws, opset, version, isPeer }: BuilderOptions) {
@@ -108,9 +109,29 @@ export class CaseBuilder {
 
   /** The tensor as an input of the model. */
   input(tensor: Tensor): string {
-    const name = this.graph.input(tensor.type, this.#declaration(tensor.dims));
+    const declared = this.#declaration(tensor.dims);
+    const name = this.graph.input(tensor.type, declared);
     this.feeds[name] = tensor;
+    this.#declared.set(name, declared);
     return name;
+  }
+
+  /** Feeds in which sizes of one name have changed alike; they suit the declarations, but perhaps not the operators. */
+  otherFeeds(): Feeds | undefined {
+    if (!this.draws.coin()) return undefined;
+    const sizes = new Map<string, number>();
+    const generator = this.draws.generator();
+    const resized = Object.entries(this.feeds).map(([name, tensor]): [string, Tensor] => {
+      const dims = tensor.dims.map((size, axis) => {
+        const symbol = this.#declared.get(name)?.[axis];
+        if (typeof symbol !== 'string') return size;
+        if (!sizes.has(symbol)) sizes.set(symbol, generator.pick([1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33, 0, size]));
+        return sizes.get(symbol)!;
+      });
+      return [name, repeated(tensor, dims)];
+    });
+    if (sizes.size === 0 || resized.some(([, tensor]) => tensor.size > 20_000)) return undefined;
+    return Object.fromEntries(resized);
   }
 
   #declaration(dims: readonly number[]): readonly DeclaredDim[] | undefined {
@@ -180,10 +201,27 @@ export class CaseBuilder {
   message(domains: ReadonlySet<string>): MessageInput<ModelProto> {
     return {
       irVersion: 10,
-      opsetImport: [{ version: this.opset }, ...[...domains].filter(Boolean).map((domain) => ({ domain, version: 1 }))],
+      opsetImport: [
+        { version: this.opset },
+        ...[...domains]
+          .filter(Boolean)
+          .map((domain) => ({ domain, version: domain === 'ai.onnx.ml' ? this.since : 1 })),
+      ],
       graph: this.graph.message(),
     };
   }
+}
+
+/** The elements over and over again, as a tensor of other sizes. */
+function repeated(tensor: Tensor, dims: readonly number[]): Tensor {
+  const values = decodeTensor(tensor);
+  const width = tensor.size > 0 ? values.length / tensor.size : 1;
+  const at = (index: number): number | bigint | string => values[index % values.length] ?? 0;
+  return encodeTensor(
+    tensor.type,
+    dims,
+    Array.from({ length: countOf(dims) * width }, (_, index) => at(index)),
+  );
 }
 
 function transposed(tensor: Tensor, perm: readonly number[]): Tensor {

@@ -17,11 +17,15 @@ export interface Tolerance {
 
 export const exact: Tolerance = { ulps: 0, spread: 0, absolute: 0, integers: 0 };
 
+export type Feeds = Readonly<Record<string, Tensor>>;
+
 export interface RandomCase {
   readonly family: string;
   readonly op: string;
   readonly model: MessageInput<ModelProto>;
-  readonly feeds: Readonly<Record<string, Tensor>>;
+  readonly feeds: Feeds;
+  /** Feeds of other sizes, for a second run where the model takes them. */
+  readonly otherFeeds?: Feeds;
   readonly tolerance: Tolerance;
 }
 

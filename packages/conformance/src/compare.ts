@@ -72,7 +72,9 @@ function realComparison(type: DType, want: ArrayLike<number>, tolerance: Toleran
     const size = Math.abs(want[at]);
     if (size > largest && size < Infinity) largest = size;
   }
-  const everywhere = tolerance.absolute + (tolerance.spread > 0 ? tolerance.spread * epsilon * largest : 0);
+  // Inexact functions may give 0 for what is below the normal numbers.
+  const smallest = tolerance.ulps > 1 && least < 1e-30 ? least : 0;
+  const everywhere = tolerance.absolute + smallest + (tolerance.spread > 0 ? tolerance.spread * epsilon * largest : 0);
   return (a: number, e: number): boolean => {
     if (a === e || (Number.isNaN(a) && Number.isNaN(e))) return true;
     const error = Math.abs(a - e);

@@ -2,6 +2,8 @@
 
 import type { Family } from './case.ts';
 import { attentions } from './cases/attention.ts';
+import { classical } from './cases/classical.ts';
+import { contributed } from './cases/contributed.ts';
 import { control } from './cases/control.ts';
 import { convolutions } from './cases/conv.ts';
 import { casts, elementwise, logic } from './cases/elementwise.ts';
@@ -38,5 +40,7 @@ export const families: readonly Family[] = [
   recurrentCells,
   control,
   signals,
+  contributed,
+  classical,
   graphs,
 ];

@@ -15,10 +15,11 @@ import { decodeTensor } from './values.ts';
 
 const longest = 16;
 
-export function printCase({ model, feeds }: RandomCase): string {
+export function printCase({ model, feeds, otherFeeds }: RandomCase): string {
   const { opsetImport, graph } = decodeModel(encodeModel(model));
   const versions = opsetImport.map(({ domain, version }) => `${domain || 'ai.onnx'} ${version}`);
-  return [`opset ${versions.join(', ')}`, ...graphLines(graph!, feeds)].join('\n');
+  const others = Object.entries(otherFeeds ?? {}).map(([name, tensor]) => `then ${name} = ${tensorText(tensor)}`);
+  return [`opset ${versions.join(', ')}`, ...graphLines(graph!, feeds), ...others].join('\n');
 }
 
 function graphLines(graph: GraphProto, feeds: RandomCase['feeds']): string[] {

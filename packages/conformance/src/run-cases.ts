@@ -7,7 +7,7 @@ import { differenceOf, scaleOf } from './compare.ts';
 import { families } from './families.ts';
 import { printCase } from './print-case.ts';
 import { Draws } from './random.ts';
-import { isPeer, NotSupported, type Results, type RuntimeId, runOn } from './runtimes.ts';
+import { type AllResults, isPeer, NotSupported, type RuntimeId, runOn } from './runtimes.ts';
 import { latestOpset, versionsOf } from './schemas.ts';
 
 /**
@@ -53,11 +53,13 @@ export function makeCase(source: CaseSource, against: RuntimeId): RandomCase & {
   const builder = new CaseBuilder({ draws, opset, version, isPeer: isPeer(against) });
   family.cases[key](builder);
   const model = builder.message(new Set(builder.graph.nodes.map((node) => node.domain ?? '')));
+  const otherFeeds = isPeer(against) ? undefined : builder.otherFeeds();
   return {
     family: family.name,
     op: key,
     model,
     feeds: builder.feeds,
+    ...(otherFeeds && { otherFeeds }),
     tolerance: builder.tolerance,
     choices: draws.choices,
   };
@@ -97,23 +99,27 @@ export async function judge(source: CaseSource, against: RuntimeId): Promise<Ver
     const text = outcome === 'pass' ? '' : printCase(test);
     return { outcome, op: test.op, reason, text, choices: test.choices };
   };
-  let expected: Results;
+  let expected: AllResults;
   try {
     expected = await runOn('reference', test);
   } catch (error) {
     return verdict(outcomeOf(error), `reference: ${messageOf(error)}`);
   }
-  let actual: Results;
+  let actual: AllResults;
   try {
     actual = await runOn(against, test, expected);
   } catch (error) {
     return verdict(outcomeOf(error), `${against}: ${messageOf(error)}`);
   }
-  const scale = scaleOf(Object.values(test.feeds));
   const tolerance = isPeer(against) ? peerTolerance(test.tolerance) : test.tolerance;
-  for (const [name, value] of Object.entries(expected)) {
-    const difference = differenceOf(actual[name], value, tolerance, scale);
-    if (difference !== undefined) return verdict('fail', `"${name}" of ${against} ${difference}`);
+  for (const [at, feeds] of [test.feeds, test.otherFeeds].entries()) {
+    const scale = scaleOf(Object.values(feeds ?? {}));
+    for (const [name, value] of Object.entries(expected[at] ?? {})) {
+      if (!actual[at]) continue;
+      const difference = differenceOf(actual[at][name], value, tolerance, scale);
+      const label = at === 0 ? '' : 'with other sizes, ';
+      if (difference !== undefined) return verdict('fail', `${label}"${name}" of ${against} ${difference}`);
+    }
   }
   return verdict('pass');
 }

@@ -16,13 +16,13 @@ export interface OperatorVersion {
   readonly types: Readonly<Record<string, readonly DType[]>>;
 }
 
-/** Versions that hold within the operator sets used, newest first. */
+/** Versions that hold within the operator sets used, newest first. Other domains have versions of their own. */
 export function versionsOf(op: string, domain = ''): readonly OperatorVersion[] {
   const all = operatorVersions[`${domain}:${op}`] ?? [];
   return all
     .flatMap(([since, types], at): OperatorVersion[] => {
-      const until = domain === '' ? (all[at + 1]?.[0] ?? latestOpset + 1) - 1 : latestOpset;
-      if (!types || until < oldestOpset) return [];
+      const until = (all[at + 1]?.[0] ?? latestOpset + 1) - 1;
+      if (!types || (domain === '' && until < oldestOpset)) return [];
       const named = Object.entries(types).map(([name, set]) => [name, typeSets[set].split(' ') as DType[]]);
       return [{ since, until, types: Object.fromEntries(named) }];
     })

@@ -44,18 +44,23 @@ function resize(b: CaseBuilder): void {
     transformations.filter((name) => name !== 'half_pixel_symmetric' || b.opset >= 19),
   );
   const isCrop = transformation === 'tf_crop_and_resize';
-  const roi = isCrop
-    ? [
-        ...shape.map((_, axis) => (resized[axis] ? b.draws.below(3) / 8 : 0)),
-        ...shape.map((_, axis) => (resized[axis] ? 1 - b.draws.below(3) / 8 : 1)),
-      ]
-    : undefined;
   const bySizes = b.draws.coin();
   const usable = scales.map((scale, axis) => (Math.floor(scale * shape[axis]) < 1 ? 1 : scale));
   const antialias = b.opset >= 18 && mode !== 'nearest' && b.draws.oneIn(3) && !isCrop ? 1 : undefined;
   // A downscaling product of scale and size that is no whole number is where peers go their own ways.
   const exactScales =
-    transformation === 'align_corners' || isCrop ? usable.map((scale) => (scale < 1 ? 1 : Math.ceil(scale))) : usable;
+    /^(align_corners|half_pixel_symmetric)$/.test(transformation) || isCrop
+      ? usable.map((scale) => (scale < 1 ? 1 : Math.ceil(scale)))
+      : usable;
+  // Nor do they cut what is not resized.
+  const isCut = (axis: number): boolean =>
+    resized[axis] && (bySizes ? sizes[axis] !== shape[axis] : exactScales[axis] !== 1);
+  const roi = isCrop
+    ? [
+        ...shape.map((_, axis) => (isCut(axis) ? b.draws.below(3) / 8 : 0)),
+        ...shape.map((_, axis) => (isCut(axis) ? 1 - b.draws.below(3) / 8 : 1)),
+      ]
+    : undefined;
   const attributes = {
     mode,
     coordinate_transformation_mode:

@@ -138,7 +138,15 @@ export const Einsum = defineOperator({
   infer(ctx) {
     const others = Array.from({ length: ctx.inputCount - 1 }, (_, at) => at + 1);
     const dtype = expectSameType(ctx, 0, ...others);
-    const { output, sizes } = readEquation(ctx, ctx.attributes.equation);
+    const { operands, output, sizes } = readEquation(ctx, ctx.attributes.equation);
+    // The sizes of a label must agree when the model runs, too.
+    for (const label of sizes.keys()) {
+      ctx.broadcast(
+        ...operands.flatMap((labels, input) => {
+          return labels.flatMap((other, axis) => (other === label ? [[ctx.shape(input)[axis]]] : []));
+        }),
+      );
+    }
     const shape = output.map((label) => sizes.get(label)!);
     return [tensorType(dtype, shape)];
   },

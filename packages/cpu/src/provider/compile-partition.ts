@@ -26,6 +26,7 @@ import { compilePackedProduct } from '../templates/emit-packed-product.ts';
 import { compileProduct } from '../templates/emit-product.ts';
 import { preparePackedProduct } from '../templates/packed-product.ts';
 import { prepareProduct } from '../templates/product.ts';
+import { compileTurnedPanels, readTurnedPanels } from '../templates/turned-panels.ts';
 import type { KnownValues, ValueRange } from '../templates/value-range.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import type { CpuProvider } from './cpu-provider.ts';
@@ -108,6 +109,10 @@ function prepareTemplates(
     kernels.push(...(found?.before ?? []), found?.kernel ?? kernel);
     locals.push(...(found?.locals ?? []));
     if (found) templates.set(found.kernel, found);
+    for (const copy of found?.before ?? []) {
+      const panels = readTurnedPanels(copy);
+      if (panels) templates.set(copy, { name: 'pack', compile: (target) => compileTurnedPanels(panels, target) });
+    }
   }
   return { fused: { ...fused, kernels, locals }, templates };
 }

@@ -7,6 +7,7 @@ import {
   type Expr,
   encodeFloat,
   isSmallFloat,
+  newTensorRef,
   type Stage,
   type TensorRef,
 } from '@onnx-ts/tensor-ir';
@@ -29,7 +30,9 @@ export function asRawCopy(stage: Stage, tensor: TensorRef): RawCopy | undefined 
   const aliasOf = (original: TensorRef): TensorRef => {
     let alias = byTensor.get(original);
     if (!alias) {
-      alias = { ...original, dtype: raw };
+      // A tensor of its own: a condition may read the same element as a number.
+      const { name, shape, order, isConstant } = original;
+      alias = newTensorRef(name, raw, shape, { isConstant, ...(order && { order }) });
       byTensor.set(original, alias);
       aliases.set(alias, original);
     }

@@ -3,6 +3,7 @@
 import { Dim } from '@onnx-ts/tensor-ir';
 import type { Value } from '../../graph/graph.ts';
 import { tensorType } from '../../graph/types.ts';
+import { NotKnownYet } from '../context.ts';
 import { defineOperator, type ExpandContext, float, int, required } from '../define.ts';
 import { expectRank, expectSameType } from '../expect.ts';
 
@@ -78,7 +79,7 @@ export const DecoderMaskedMultiHeadAttention = defineOperator({
     if (isShared && pastKey && !length) ctx.fail('past_present_share_buffer needs the input past_sequence_length.');
     let parts = [query, key, value];
     if (!key) {
-      if (width === undefined) return ctx.fail('the width of a packed query must be known.');
+      if (width === undefined) throw new NotKnownYet('width of a packed query');
       parts = [...splitColumns(ctx, query!, [width / 3, width / 3])];
     }
     const cache = [pastKey, pastValue, isShared ? length : undefined, beams];
@@ -106,7 +107,8 @@ export const DecoderMaskedSelfAttention = defineOperator({
     const [x, weights, bias, mask, past, attentionBias, length, , beams] = Array.from({ length: 9 }, (_, at) =>
       ctx.value(at),
     );
-    const columns = ctx.shape(1)[1].constant ?? ctx.fail('the columns of the weights must be known.');
+    const columns = ctx.shape(1)[1].constant;
+    if (columns === undefined) throw new NotKnownYet('number of columns of the weights');
     const projected = ctx.op('Add', [ctx.op('MatMul', [x, weights]), bias]);
     const parts = splitColumns(ctx, projected, [columns / 3, columns / 3]);
     const [pastKey, pastValue] = [0, 1].map((at) => ctx.op('Gather', [past, ctx.literal('int64', at)], { axis: 0 }));

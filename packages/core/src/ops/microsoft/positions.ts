@@ -23,6 +23,7 @@ import {
   toIndex,
 } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../../graph/types.ts';
+import { NotKnownYet } from '../context.ts';
 import { defineOperator, float, int, ints, type NodeContext, required } from '../define.ts';
 import { expectEqual, expectRank, expectSameType } from '../expect.ts';
 import { headView, rotate, tableEntry } from '../rotary.ts';
@@ -46,14 +47,15 @@ export const RelativePositionBias = defineOperator({
   attributes: { is_bidirectional: int(0), max_distance: required(int()) },
   valueInputs: [1, 2],
   infer(ctx) {
-    const [, heads] = expectRank(ctx, 0, 2);
+    const [buckets, heads] = expectRank(ctx, 0, 2);
+    if (buckets.constant === undefined) throw new NotKnownYet('number of buckets');
     const [queries, keys] = [1, 2].map((input) => sizeOf(ctx, input) ?? ctx.freshDim('length'));
     return [tensorType(ctx.dtype(0), [Dim.constant(1), heads, queries, keys])];
   },
   lower(ctx) {
     const { is_bidirectional, max_distance } = ctx.attributes;
     const [rows, heads] = ctx.shape(0);
-    const buckets = rows.constant ?? ctx.fail('the number of buckets must be known.');
+    const buckets = rows.constant!;
     const oneSide = is_bidirectional ? Math.floor(buckets / 2) : buckets;
     const exact = Math.floor(oneSide / 2);
     const table = ctx.view(ctx.input(0), [heads, buckets]);

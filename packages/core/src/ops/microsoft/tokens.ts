@@ -173,11 +173,13 @@ export const Tokenizer = defineOperator({
     if (size === 0) return new Tensor('string', [], [...dims, 0]);
     const lists = (data as string[]).map((text) => {
       const tokens = tokensOf(ctx, text, separators ?? [], tokenexp);
-      const kept = tokens.filter((token) => [...token].length >= Math.max(1, mincharnum));
-      return mark ? [startMark, ...kept, endMark] : kept;
+      return tokens.filter((token) => [...token].length >= Math.max(1, mincharnum));
     });
-    const most = Math.max(...lists.map((list) => list.length));
-    const padded = lists.flatMap((list) => [...list, ...Array<string>(most - list.length).fill(pad_value)]);
+    // Without a single token there are no marks either.
+    if (lists.every((list) => list.length === 0)) return new Tensor('string', [], [...dims, 0]);
+    const marked = lists.map((list) => (mark ? [startMark, ...list, endMark] : list));
+    const most = Math.max(...marked.map((list) => list.length));
+    const padded = marked.flatMap((list) => [...list, ...Array<string>(most - list.length).fill(pad_value)]);
     return new Tensor('string', padded, [...dims, most]);
   },
 });

@@ -91,13 +91,21 @@ interface Found {
   readonly makers: readonly Kernel[];
 }
 
-/** The product in front of the softmax, at the row and lane of the logits that read it. */
-interface Scores {
+/** The product in front of the softmax. */
+interface Traced {
   readonly kernel: Kernel;
-  /** The logits with the epilogue of the product substituted, so that they read its head. */
-  readonly logit: Expr;
-  readonly load: Load;
   readonly head: ReduceStage;
+  /** Of loads of the head. */
+  readonly value: Expr;
+  /** The product's kernel and those of the maps after it. */
+  readonly makers: readonly Kernel[];
+}
+
+/** The same at the row and lane of the logits. */
+interface Scores extends Omit<Traced, 'value'> {
+  readonly logit: Expr;
+  /** The one element of the head that it reads. */
+  readonly load: Load;
 }
 
 class AttentionReader {
@@ -138,23 +146,45 @@ class AttentionReader {
   }
 
   #scores(softmax: RowSoftmax, rowKernel: Kernel, here: (e: Expr) => Expr): Scores | undefined {
-    for (const load of loadsOf(softmax.logit)) {
-      if (load.source.kind !== 'tensor' || load.guard || !axesIn(load.index).has(softmax.lane)) continue;
+    const traced = this.#trace(softmax.logit, rowKernel);
+    if (!traced) return undefined;
+    const logit = here(traced.value);
+    const reads = loadsOf(logit).filter((e) => e.source === traced.head);
+    if (reads.length === 0 || reads.some((e) => e.guard || this.#numbers.of(e) !== this.#numbers.of(reads[0])))
+      return undefined;
+    return { ...traced, logit, load: reads[0] };
+  }
+
+  /** An expression with what lies between it and a private product substituted, so that it reads the product's head. */
+  #trace(root: Expr, reader: Kernel): Traced | undefined {
+    for (const load of loadsOf(root)) {
+      if (load.source.kind !== 'tensor' || load.guard) continue;
       const below = this.#uses.rootLoad(load);
-      const kernel = below && this.#uses.privateMaker(below.source as TensorRef, rowKernel);
-      const product = kernel && readProduct(kernel);
-      if (!product) continue;
-      const others = loadsOf(softmax.logit).filter((e) => e !== load && e.source.kind === 'tensor');
-      if (others.some((e) => this.#uses.rootOf(e.source as TensorRef) === below.source)) return undefined;
-      const { head, epilogue } = product;
-      const element: Expr = epilogue ? bodyAt(epilogue, below.index) : { ...below, type: head.dtype, source: head };
-      const logit = here(replaceLoads(softmax.logit, new Map([[load.source, element]])));
-      const reads = loadsOf(logit).filter((e) => e.source === head);
-      if (reads.length === 0 || reads.some((e) => e.guard || this.#numbers.of(e) !== this.#numbers.of(reads[0])))
-        return undefined;
-      return { kernel, logit, load: reads[0], head };
+      const kernel = below && this.#uses.privateMaker(below.source as TensorRef, reader);
+      if (!kernel) continue;
+      const found = this.#traceInto(kernel, below);
+      if (!found) continue;
+      const same = loadsOf(root).filter(
+        (e) => e.source.kind === 'tensor' && this.#uses.rootOf(e.source) === below.source,
+      );
+      if (same.length > 1) return undefined;
+      return { ...found, value: replaceLoads(root, new Map([[load.source, found.value]])) };
     }
     return undefined;
+  }
+
+  /** The element that a load reads from the result of a kernel: a product, or a map of one. */
+  #traceInto(kernel: Kernel, load: Load): Traced | undefined {
+    const product = readProduct(kernel);
+    if (product) {
+      const { head, epilogue } = product;
+      const value: Expr = epilogue ? bodyAt(epilogue, load.index) : { ...load, type: head.dtype, source: head };
+      return { kernel, head, value, makers: [kernel] };
+    }
+    const [stage] = kernel.stages;
+    if (kernel.class !== 'pointwise' || stage.kind !== 'map') return undefined;
+    const inner = this.#trace(bodyAt(stage, load.index), kernel);
+    return inner && { ...inner, makers: [kernel, ...inner.makers] };
   }
 
   #assemble(
@@ -206,7 +236,7 @@ class AttentionReader {
         queries.value,
         weigh,
       );
-      const makers = [scores.kernel, rowKernel, ...keys.makers, ...queries.makers, ...vectors.makers];
+      const makers = [...scores.makers, rowKernel, ...keys.makers, ...queries.makers, ...vectors.makers];
       return { attention, makers };
     } catch (error) {
       if (error instanceof TypeError) return undefined;
