@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const here = dirname(fileURLToPath(import.meta.url));
-const repository = dirname(here);
+export const repository = dirname(here);
 
 /** Folder with `models-full`: beside the repository unless ONNX_TS_TEST_DATA says otherwise. */
 export const testData = resolve(process.env.ONNX_TS_TEST_DATA ?? join(repository, '..', 'shared'));

@@ -31,7 +31,7 @@ const reference = ['--provider', 'reference'];
 
 describe('exit codes', () => {
   it('help is fine', async () => {
-    for (const command of ['run', 'test', 'coverage', 'bench', 'inspect', 'explain', 'profile']) {
+    for (const command of ['run', 'test', 'coverage', 'bench', 'inspect', 'explain', 'profile', 'aot']) {
       expect(await runCli([command, '--help'])).toBe(0);
       expect(out).toContain(`Usage: onnx-ts ${command}`);
     }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { OnnxTsError } from '@onnx-ts/core';
 import { Command, CommanderError } from 'commander';
 import { RuntimeError } from './bench/runtime-process.ts';
+import { addAotCommand } from './commands/aot.ts';
 import { addBenchCommand } from './commands/bench.ts';
 import { addCoverageCommand } from './commands/coverage.ts';
 import { addExplainCommand } from './commands/explain.ts';
@@ -52,6 +53,7 @@ export async function runCli(args: readonly string[]): Promise<number> {
   addBenchCommand(program, finish);
   addInspectCommand(program);
   addExplainCommand(program);
+  addAotCommand(program);
   addProfileCommand(program);
   try {
     await program.parseAsync(args, { from: 'user' });

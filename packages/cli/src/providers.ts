@@ -6,6 +6,7 @@ import { UsageError } from './usage-error.ts';
 
 const loaders: Readonly<Record<string, () => Promise<ProviderFactory>>> = {
   cpu: async () => (await import('@onnx-ts/cpu')).cpu(),
+  webgpu: async () => (await import('@onnx-ts/webgpu')).webgpu(),
   reference: async () => (await import('@onnx-ts/core')).reference(),
 };
 

@@ -17,7 +17,7 @@ const names = {
   ...Object.fromEntries(
     ['e4m3fn', 'e4m3fnuz', 'e5m2', 'e5m2fnuz', 'e8m0'].map((kind) => [`float8${kind}`, `float8${kind}`]),
   ),
-  float4e2m1: 'float4e2m1',
+  ...Object.fromEntries(['float6e2m3', 'float6e3m2', 'float4e2m1'].map((name) => [name, name])),
 };
 
 const [folder] = process.argv.slice(2);

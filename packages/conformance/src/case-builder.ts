@@ -1,7 +1,7 @@
 // What generators of cases write with: a graph, its feeds, and choices on how inputs are given and declared.
 
-import { Tensor } from '@onnx-ts/core';
-import type { MessageInput, ModelProto } from '@onnx-ts/onnx-proto';
+import { type HostValue, Tensor } from '@onnx-ts/core';
+import type { MessageInput, ModelProto, TypeProto } from '@onnx-ts/onnx-proto';
 import type { DType } from '@onnx-ts/tensor-ir';
 import { exact, type Feeds, type Tolerance } from './case.ts';
 import { type Attributes, type DeclaredDim, GraphBuilder, type NodeOptions } from './graph-builder.ts';
@@ -13,7 +13,18 @@ import { decodeTensor, drawTensor, encodeTensor, tameKinds, type ValueKind } fro
 const simplestFirst: readonly DType[] = [
   ...(['float32', 'int64', 'int32', 'bool', 'float64', 'uint8', 'int8', 'float16', 'uint32', 'uint64'] as const),
   ...(['bfloat16', 'int16', 'uint16', 'float8e4m3fn', 'int4', 'uint4', 'float8e5m2', 'float8e4m3fnuz'] as const),
-  ...(['float8e5m2fnuz', 'float4e2m1', 'float8e8m0', 'int2', 'uint2', 'string', 'complex64', 'complex128'] as const),
+  ...([
+    'float8e5m2fnuz',
+    'float6e2m3',
+    'float6e3m2',
+    'float4e2m1',
+    'float8e8m0',
+    'int2',
+    'uint2',
+    'string',
+    'complex64',
+    'complex128',
+  ] as const),
 ];
 
 export type InputPlace = 'input' | 'initializer' | 'any';
@@ -32,13 +43,16 @@ export class CaseBuilder {
   readonly opset: number;
   readonly isPeer: boolean;
   readonly graph = new GraphBuilder();
-  readonly feeds: Record<string, Tensor> = {};
+  readonly feeds: Record<string, HostValue> = {};
   tolerance: Tolerance = exact;
   /** False leaves no rank open: nothing then has to wait for the run. */
   leavesRanksOpen = true;
+  /** False feeds no inputs of other sizes: those of outputs could become too many. */
+  resizes = true;
   readonly #version: OperatorVersion | undefined;
   readonly #declared = new Map<string, readonly DeclaredDim[] | undefined>();
   #symbols = 0;
+  #twin: MessageInput<ModelProto> | undefined;
 
   constructor({ draws, opset, version, isPeer }: BuilderOptions) {
     this.draws = draws;
@@ -116,12 +130,20 @@ export class CaseBuilder {
     return name;
   }
 
+  /** A sequence, optional or map as an input of the model, of the declared type. */
+  hostInput(value: HostValue, type: MessageInput<TypeProto>): string {
+    const name = this.graph.typedInput(type);
+    this.feeds[name] = value;
+    return name;
+  }
+
   /** Feeds in which sizes of one name have changed alike; they suit the declarations, but perhaps not the operators. */
   otherFeeds(): Feeds | undefined {
-    if (!this.draws.coin()) return undefined;
+    if (!this.resizes || !this.draws.coin()) return undefined;
     const sizes = new Map<string, number>();
     const generator = this.draws.generator();
-    const resized = Object.entries(this.feeds).map(([name, tensor]): [string, Tensor] => {
+    const resized = Object.entries(this.feeds).map(([name, tensor]): [string, HostValue] => {
+      if (!Tensor.is(tensor)) return [name, tensor];
       const dims = tensor.dims.map((size, axis) => {
         const symbol = this.#declared.get(name)?.[axis];
         if (typeof symbol !== 'string') return size;
@@ -130,7 +152,7 @@ export class CaseBuilder {
       });
       return [name, repeated(tensor, dims)];
     });
-    if (sizes.size === 0 || resized.some(([, tensor]) => tensor.size > 20_000)) return undefined;
+    if (sizes.size === 0 || resized.some(([, value]) => Tensor.is(value) && value.size > 20_000)) return undefined;
     return Object.fromEntries(resized);
   }
 
@@ -183,6 +205,19 @@ export class CaseBuilder {
     options: NodeOptions = {},
   ): string[] {
     return this.graph.ops(op, inputs, attributes, options);
+  }
+
+  /** Another model of the same inputs, whose output must be the same: the case in words of a later operator set. */
+  sameAs(opset: number, write: (graph: GraphBuilder) => string): void {
+    const graph = this.graph.subgraph();
+    graph.inputs.push(...this.graph.inputs);
+    graph.initializers.push(...this.graph.initializers);
+    graph.output(write(graph));
+    this.#twin = { irVersion: 10, opsetImport: [{ version: opset }], graph: graph.message() };
+  }
+
+  get twin(): MessageInput<ModelProto> | undefined {
+    return this.#twin;
   }
 
   /** Makes values outputs of the model. With a type, a further node that loses nothing may follow. */

@@ -1,6 +1,6 @@
 // What a random case is, and how a family of them is declared.
 
-import type { Tensor } from '@onnx-ts/core';
+import type { HostValue } from '@onnx-ts/core';
 import type { MessageInput, ModelProto } from '@onnx-ts/onnx-proto';
 import type { CaseBuilder } from './case-builder.ts';
 
@@ -17,7 +17,7 @@ export interface Tolerance {
 
 export const exact: Tolerance = { ulps: 0, spread: 0, absolute: 0, integers: 0 };
 
-export type Feeds = Readonly<Record<string, Tensor>>;
+export type Feeds = Readonly<Record<string, HostValue>>;
 
 export interface RandomCase {
   readonly family: string;
@@ -27,11 +27,15 @@ export interface RandomCase {
   /** Feeds of other sizes, for a second run where the model takes them. */
   readonly otherFeeds?: Feeds;
   readonly tolerance: Tolerance;
+  /** Another model that must give the same outputs, in their order, for the same feeds. */
+  readonly twin?: MessageInput<ModelProto>;
 }
 
 /** Generators of cases by operator. `domain:name` for operators of other domains, `name#variant` for further ones. */
 export interface Family {
   readonly name: string;
+  /** First and last operator set of its cases, where it is about certain ones. */
+  readonly opsets?: readonly [first: number, last: number];
   readonly cases: Readonly<Record<string, (builder: CaseBuilder) => void>>;
 }
 

@@ -1,6 +1,6 @@
 // Whether two runtimes agree on a result.
 
-import { type HostValue, Tensor } from '@onnx-ts/core';
+import { type HostMap, type HostValue, Tensor } from '@onnx-ts/core';
 import { type DType, isFloat } from '@onnx-ts/tensor-ir';
 import type { Tolerance } from './case.ts';
 import { decodeTensor, epsilonOf, leastNormal } from './values.ts';
@@ -36,7 +36,26 @@ export function differenceOf(
     }
     return differenceOf(actual.value, expected.value, tolerance, scale);
   }
+  if (actual.kind === 'map' && expected.kind === 'map') return mapDifference(actual, expected, tolerance, scale);
   return actual.kind === expected.kind ? undefined : `is a ${actual.kind}, not a ${expected.kind}`;
+}
+
+function mapDifference(actual: HostMap, expected: HostMap, tolerance: Tolerance, scale: number): string | undefined {
+  if (actual.entries.size !== expected.entries.size) {
+    return `has ${actual.entries.size} entries, not ${expected.entries.size}`;
+  }
+  for (const [key, want] of expected.entries) {
+    const got = actual.entries.get(key);
+    if (typeof want === 'object') {
+      const difference = typeof got === 'object' ? differenceOf(got, want, tolerance, scale) : 'is missing';
+      if (difference !== undefined) return `entry ${key}: ${difference}`;
+    } else if (typeof want === 'number' && typeof got === 'number') {
+      if (!realComparison('float32', [want], tolerance, scale)(got, want)) return `entry ${key}: ${got}, not ${want}`;
+    } else if (got !== want) {
+      return `entry ${key}: ${String(got)}, not ${want}`;
+    }
+  }
+  return undefined;
 }
 
 function tensorDifference(actual: Tensor, expected: Tensor, tolerance: Tolerance, scale: number): string | undefined {
@@ -109,9 +128,9 @@ function show(value: unknown): string {
 }
 
 /** Largest finite magnitude of the float inputs. */
-export function scaleOf(tensors: Iterable<Tensor>): number {
+export function scaleOf(values: Iterable<HostValue>): number {
   let scale = 0;
-  for (const tensor of tensors) {
+  for (const tensor of [...values].flatMap(tensorsOf)) {
     if (!isFloat(tensor.type)) continue;
     for (const value of decodeTensor(tensor) as ArrayLike<number> & Iterable<number>) {
       const size = Math.abs(value);
@@ -119,4 +138,10 @@ export function scaleOf(tensors: Iterable<Tensor>): number {
     }
   }
   return scale;
+}
+
+function tensorsOf(value: HostValue): readonly Tensor[] {
+  if (Tensor.is(value)) return [value];
+  if (value.kind === 'sequence') return value.items.flatMap(tensorsOf);
+  return value.kind === 'optional' && value.value ? tensorsOf(value.value) : [];
 }

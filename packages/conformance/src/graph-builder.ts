@@ -9,6 +9,7 @@ import {
   type MessageInput,
   type NodeProto,
   type TensorProto,
+  type TypeProto,
   type ValueInfoProto,
 } from '@onnx-ts/onnx-proto';
 import type { DType } from '@onnx-ts/tensor-ir';
@@ -22,6 +23,7 @@ export type Attribute =
   | Tensor
   | { readonly float: number }
   | { readonly floats: readonly number[] }
+  | { readonly type: MessageInput<TypeProto> }
   | { readonly graph: MessageInput<GraphProto> };
 
 export type Attributes = Readonly<Record<string, Attribute | undefined>>;
@@ -101,6 +103,12 @@ export class GraphBuilder {
     return name;
   }
 
+  /** An input of any type, sequences among them. */
+  typedInput(type: MessageInput<TypeProto>, name = this.freshName('x')): string {
+    this.inputs.push({ name, type });
+    return name;
+  }
+
   output(name: string, dtype?: DType, shape?: readonly DeclaredDim[]): void {
     this.outputs.push(dtype ? valueInfo(name, dtype, shape) : { name });
   }
@@ -152,6 +160,10 @@ function encodeAttributeValue(name: string, value: Attribute): MessageInput<Attr
   }
   if ('float' in value) return { name, type: AttributeType.FLOAT, f: value.float };
   if ('floats' in value) return { name, type: AttributeType.FLOATS, floats: value.floats };
+  // A tensor has a type, too: the name of that of its elements.
+  if ('type' in value && typeof value.type === 'object') {
+    return { name, type: AttributeType.TYPE_PROTO, tp: value.type };
+  }
   if ('graph' in value) return { name, type: AttributeType.GRAPH, g: value.graph };
   return { name, type: AttributeType.TENSOR, t: tensorMessage(value as Tensor) };
 }

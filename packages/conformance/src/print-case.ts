@@ -1,6 +1,6 @@
 // A case as text that one can read and type in again.
 
-import type { Tensor } from '@onnx-ts/core';
+import { type HostValue, Tensor } from '@onnx-ts/core';
 import { dtypeOfCode, importTensor } from '@onnx-ts/core/internal';
 import {
   type AttributeProto,
@@ -18,7 +18,7 @@ const longest = 16;
 export function printCase({ model, feeds, otherFeeds }: RandomCase): string {
   const { opsetImport, graph } = decodeModel(encodeModel(model));
   const versions = opsetImport.map(({ domain, version }) => `${domain || 'ai.onnx'} ${version}`);
-  const others = Object.entries(otherFeeds ?? {}).map(([name, tensor]) => `then ${name} = ${tensorText(tensor)}`);
+  const others = Object.entries(otherFeeds ?? {}).map(([name, tensor]) => `then ${name} = ${hostText(tensor)}`);
   return [`opset ${versions.join(', ')}`, ...graphLines(graph!, feeds), ...others].join('\n');
 }
 
@@ -26,7 +26,7 @@ function graphLines(graph: GraphProto, feeds: RandomCase['feeds']): string[] {
   return [
     ...graph.input.map((info) => {
       const feed = feeds[info.name!];
-      return `${info.name}: ${typeText(info)}${feed ? ` = ${tensorText(feed)}` : ''}`;
+      return `${info.name}: ${typeText(info)}${feed ? ` = ${hostText(feed)}` : ''}`;
     }),
     ...graph.initializer.map((tensor) => `${tensor.name} = ${tensorText(importTensor(tensor))}`),
     ...graph.node.map((node) => {
@@ -43,6 +43,20 @@ function typeText({ type }: ValueInfoProto): string {
   if (!tensor) return '?';
   const dims = tensor.shape?.dim.map((dim) => dim.dimParam ?? dim.dimValue ?? '?');
   return `${dtypeOfCode(tensor.elemType, 'input')}${dims ? `[${dims.join(', ')}]` : ''}`;
+}
+
+function hostText(value: HostValue): string {
+  if (Tensor.is(value)) return tensorText(value);
+  switch (value.kind) {
+    case 'sequence':
+      return `sequence [${value.items.map(hostText).join(', ')}]`;
+    case 'optional':
+      return `optional ${value.value ? hostText(value.value) : 'nothing'}`;
+    case 'map':
+      return `map {${[...value.entries].map(([key, item]) => `${key}: ${typeof item === 'object' ? hostText(item) : item}`).join(', ')}}`;
+    case 'sparse-tensor':
+      return 'sparse tensor';
+  }
 }
 
 export function tensorText(tensor: Tensor): string {

@@ -152,7 +152,7 @@ export function drawSize(draws: Draws, most: number, least = 1): number {
 }
 
 export function drawShape(draws: Draws, options: ShapeOptions = {}): number[] {
-  const { minRank = 0, maxRank = 5, budget = 2000, least = 0 } = options;
+  const { minRank = 0, maxRank = 6, budget = 2000, least = 0 } = options;
   const ranks = [2, 1, 3, 4, 0, 5, 6].filter((rank) => rank >= minRank && rank <= maxRank);
   const rank = draws.pickEarly(ranks);
   let rest = budget;

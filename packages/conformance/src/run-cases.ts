@@ -7,8 +7,8 @@ import { differenceOf, scaleOf } from './compare.ts';
 import { families } from './families.ts';
 import { printCase } from './print-case.ts';
 import { Draws } from './random.ts';
-import { type AllResults, isPeer, NotSupported, type RuntimeId, runOn } from './runtimes.ts';
-import { latestOpset, versionsOf } from './schemas.ts';
+import { type AllResults, isPeer, NotSupported, type Results, type RuntimeId, runOn } from './runtimes.ts';
+import { latestOpset, oldestOpset, versionsOf } from './schemas.ts';
 
 /**
  * - `pass`: both agree;
@@ -43,11 +43,12 @@ export function makeCase(source: CaseSource, against: RuntimeId): RandomCase & {
   const draws = source.choices ? Draws.replay(source.choices) : Draws.seeded(source.seed);
   const key = chooseGenerator(family, draws, source.only);
   const place = operatorOf(key);
-  const versions = versionsOf(place.op, place.domain);
+  const [first, last] = family.opsets ?? [oldestOpset, latestOpset];
+  const versions = versionsOf(place.op, place.domain, first, last);
   // Older versions now and then; the newest operator set is not the most common one.
   const version = versions.length > 1 && draws.below(3) === 2 ? draws.pick(versions) : versions[0];
-  const floor = Math.max(place.domain === '' ? (version?.since ?? 13) : 13, 7);
-  const newest = isPeer(against) ? newestPeerOpset : latestOpset;
+  const floor = Math.max(place.domain === '' ? (version?.since ?? 13) : 13, first);
+  const newest = Math.min(last, isPeer(against) ? newestPeerOpset : latestOpset);
   const until = place.domain === '' ? Math.min(version?.until ?? latestOpset, newest) : 24;
   const opset = draws.between(floor, Math.max(floor, until));
   const builder = new CaseBuilder({ draws, opset, version, isPeer: isPeer(against) });
@@ -60,6 +61,7 @@ export function makeCase(source: CaseSource, against: RuntimeId): RandomCase & {
     model,
     feeds: builder.feeds,
     ...(otherFeeds && { otherFeeds }),
+    ...(builder.twin && { twin: builder.twin }),
     tolerance: builder.tolerance,
     choices: draws.choices,
   };
@@ -105,6 +107,15 @@ export async function judge(source: CaseSource, against: RuntimeId): Promise<Ver
   } catch (error) {
     return verdict(outcomeOf(error), `reference: ${messageOf(error)}`);
   }
+  if (test.twin) {
+    try {
+      const [others] = await runOn('reference', { ...test, model: test.twin });
+      const difference = twinDifference(expected[0], others, test);
+      if (difference !== undefined) return verdict('fail', difference);
+    } catch (error) {
+      return verdict(outcomeOf(error), `reference, the same in another operator set: ${messageOf(error)}`);
+    }
+  }
   let actual: AllResults;
   try {
     actual = await runOn(against, test, expected);
@@ -122,6 +133,16 @@ export async function judge(source: CaseSource, against: RuntimeId): Promise<Ver
     }
   }
   return verdict('pass');
+}
+
+/** The outputs of the two models have other names, and the same order. */
+function twinDifference(results: Results, others: Results, { tolerance, feeds }: RandomCase): string | undefined {
+  const wanted = Object.values(others);
+  for (const [at, [name, value]] of Object.entries(results).slice(0, wanted.length).entries()) {
+    const difference = differenceOf(value, wanted[at], tolerance, scaleOf(Object.values(feeds)));
+    if (difference !== undefined) return `"${name}" ${difference}, as the same in another operator set says`;
+  }
+  return undefined;
 }
 
 function outcomeOf(error: unknown): Outcome {

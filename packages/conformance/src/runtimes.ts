@@ -13,7 +13,7 @@ export type Results = Readonly<Record<string, HostValue>>;
 /** Thrown where a runtime lacks something: the case is then unsupported, not wrong. */
 export class NotSupported extends Error {}
 
-export const runtimeIds = ['reference', 'cpu', 'cpu2', 'onnxruntime-node'] as const;
+export const runtimeIds = ['reference', 'cpu', 'cpu2', 'webgpu', 'onnxruntime-node'] as const;
 export type RuntimeId = (typeof runtimeIds)[number];
 
 export function isPeer(id: RuntimeId): boolean {
@@ -32,6 +32,10 @@ export async function runOn(id: RuntimeId, test: RandomCase, expected?: AllResul
       return runOurs(cpu({ threads: 1 }), test, expected?.[1] !== undefined);
     case 'cpu2':
       return runOurs(cpu({ threads: 2 }), test, expected?.[1] !== undefined);
+    case 'webgpu': {
+      const { webgpu } = await import('@onnx-ts/webgpu');
+      return runOurs(webgpu(), test, expected?.[1] !== undefined);
+    }
     case 'onnxruntime-node':
       return [await runPeer(test, expected![0]), undefined];
   }
@@ -64,7 +68,9 @@ export async function runOurs(provider: ProviderFactory, test: RandomCase, isSur
 
 /** The model does not take these sizes. */
 function isRefusal(error: unknown): boolean {
-  return OnnxTsError.is(error) && ['INVALID_INPUT', 'INVALID_MODEL', 'OUT_OF_RANGE'].includes(error.code);
+  return (
+    OnnxTsError.is(error) && ['INVALID_INPUT', 'INVALID_MODEL', 'OUT_OF_RANGE', 'OUT_OF_MEMORY'].includes(error.code)
+  );
 }
 
 function isSame(a: HostValue, b: HostValue): boolean {
@@ -84,7 +90,16 @@ const carriers: Readonly<Partial<Record<DType, DType>>> = {
   uint4: 'uint8',
 };
 
-const strangers: ReadonlySet<DType> = new Set(['complex64', 'complex128', 'float4e2m1', 'float8e8m0', 'int2', 'uint2']);
+const strangers: ReadonlySet<DType> = new Set([
+  'complex64',
+  'complex128',
+  'float6e2m3',
+  'float6e3m2',
+  'float4e2m1',
+  'float8e8m0',
+  'int2',
+  'uint2',
+]);
 
 interface PeerModule {
   readonly InferenceSession: {
@@ -119,10 +134,14 @@ async function runPeer(test: RandomCase, expected: Results): Promise<Results> {
     if (!Tensor.is(value)) throw new NotSupported(`the peer's binding has no ${value.kind}`);
     return [name, value.type];
   });
-  for (const type of [...Object.values(test.feeds).map((feed) => feed.type), ...outputs.map(([, type]) => type)]) {
+  const fed = Object.entries(test.feeds).map(([name, value]): [string, Tensor] => {
+    if (!Tensor.is(value)) throw new NotSupported(`the peer's binding has no ${value.kind}`);
+    return [name, value];
+  });
+  for (const type of [...fed.map(([, feed]) => feed.type), ...outputs.map(([, type]) => type)]) {
     if (strangers.has(type)) throw new NotSupported(`the peer's binding has no ${type}`);
   }
-  const { model, feeds } = withCarriers(test, outputs);
+  const { model, feeds } = withCarriers(test.model, Object.fromEntries(fed), outputs);
   let session: PeerSession;
   try {
     session = await InferenceSession.create(encodeModel(model), {
@@ -159,10 +178,11 @@ async function runPeer(test: RandomCase, expected: Results): Promise<Results> {
 
 /** The model with casts where the binding cannot take or give a type. */
 function withCarriers(
-  test: RandomCase,
+  whole: MessageInput<ModelProto>,
+  fed: Readonly<Record<string, Tensor>>,
   outputs: readonly (readonly [string, DType])[],
 ): { model: MessageInput<ModelProto>; feeds: Readonly<Record<string, Tensor>> } {
-  const graph = test.model.graph!;
+  const graph = whole.graph!;
   const before: MessageInput<NodeProto>[] = [];
   const after: MessageInput<NodeProto>[] = [];
   const renamed = new Map<string, string>();
@@ -173,7 +193,7 @@ function withCarriers(
     output: [output],
     attribute: [{ name: 'to', type: 2, i: BigInt(codeOfDType(to)) }],
   });
-  const feeds = { ...test.feeds };
+  const feeds = { ...fed };
   const input = graph.input!.map((info) => {
     const name = info.name!;
     const feed = feeds[name];
@@ -204,7 +224,7 @@ function withCarriers(
   }));
   const initializer = graph.initializer!.map((item) => ({ ...item, name: rename(item.name!) }));
   return {
-    model: { ...test.model, graph: { ...graph, input, output, initializer, node: [...before, ...node, ...after] } },
+    model: { ...whole, graph: { ...graph, input, output, initializer, node: [...before, ...node, ...after] } },
     feeds,
   };
 }

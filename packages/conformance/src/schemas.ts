@@ -17,12 +17,17 @@ export interface OperatorVersion {
 }
 
 /** Versions that hold within the operator sets used, newest first. Other domains have versions of their own. */
-export function versionsOf(op: string, domain = ''): readonly OperatorVersion[] {
+export function versionsOf(
+  op: string,
+  domain = '',
+  first = oldestOpset,
+  last = latestOpset,
+): readonly OperatorVersion[] {
   const all = operatorVersions[`${domain}:${op}`] ?? [];
   return all
     .flatMap(([since, types], at): OperatorVersion[] => {
       const until = (all[at + 1]?.[0] ?? latestOpset + 1) - 1;
-      if (!types || (domain === '' && until < oldestOpset)) return [];
+      if (!types || (domain === '' && (until < first || since > last))) return [];
       const named = Object.entries(types).map(([name, set]) => [name, typeSets[set].split(' ') as DType[]]);
       return [{ since, until, types: Object.fromEntries(named) }];
     })

@@ -24,8 +24,9 @@ import { countOf, type Draws, type Generator } from './random.ts';
  * - `positive`: above 0, up to 4
  * - `wide`: magnitudes over the whole range of the type
  * - `special`: NaN, infinities, both zeros, ties, least and greatest values, among others
+ * - `spiked`: as `normal`, with a NaN or an infinity here and there: a sum in any order makes the same of them
  */
-export type ValueKind = 'small' | 'unit' | 'normal' | 'positive' | 'wide' | 'special';
+export type ValueKind = 'small' | 'unit' | 'normal' | 'positive' | 'wide' | 'special' | 'spiked';
 
 export const tameKinds: readonly ValueKind[] = ['small', 'unit', 'normal'];
 export const allKinds: readonly ValueKind[] = ['small', 'unit', 'normal', 'wide', 'special'];
@@ -93,6 +94,7 @@ function integerElement(generator: Generator, dtype: DType, kind: ValueKind): bi
     case 'unit':
       return clamp(BigInt(generator.between(-8, 8)));
     case 'normal':
+    case 'spiked':
       return clamp(BigInt(Math.round(generator.normal() * 40)));
     case 'positive':
       return clamp(BigInt(generator.between(1, 9)));
@@ -113,6 +115,8 @@ function floatElement(generator: Generator, dtype: DType, kind: ValueKind): numb
       return generator.normal() * 2;
     case 'positive':
       return (generator.below(1 << 20) + 1) / 2 ** 18;
+    case 'spiked':
+      return generator.below(24) ? generator.normal() * 2 : generator.pick([NaN, Infinity, -Infinity]);
     case 'wide': {
       const { least, greatest } = floatRange(dtype);
       const exponent = Math.log2(least) + generator.uniform() * (Math.log2(greatest) - Math.log2(least));
@@ -207,6 +211,10 @@ export function epsilonOf(dtype: DType): number {
       return 2 ** -3;
     case 'float8e5m2':
     case 'float8e5m2fnuz':
+      return 2 ** -2;
+    case 'float6e2m3':
+      return 2 ** -3;
+    case 'float6e3m2':
       return 2 ** -2;
     case 'float4e2m1':
       return 2 ** -1;

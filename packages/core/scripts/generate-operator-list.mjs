@@ -5,12 +5,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const [folder] = process.argv.slice(2);
-const files = ['ai.onnx', 'ai.onnx.preview', 'ai.onnx.preview.training', 'com.microsoft'];
+const files = ['ai.onnx', 'ai.onnx.ml', 'ai.onnx.preview', 'ai.onnx.preview.training', 'com.microsoft'];
 const typeSets = [];
 
 /** Number of a set of types, written once. */
 function setOf(types) {
-  const text = types.map((type) => type.replace(/^tensor\((.*)\)$/, '$1')).join(' ');
+  const text = types.map((type) => type.replace(/\s/g, '').replace(/^tensor\((.*)\)$/, '$1')).join(' ');
   const known = typeSets.indexOf(text);
   return known >= 0 ? known : typeSets.push(text) - 1;
 }

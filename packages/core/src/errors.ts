@@ -27,6 +27,8 @@ export interface ErrorPlace {
   readonly op?: string;
   readonly domain?: string;
   readonly opset?: number;
+  /** Operator that `op` was expanded to, whose input shapes are given. */
+  readonly part?: string;
   readonly value?: string;
   readonly dtype?: string;
   readonly shapes?: readonly string[];
@@ -67,7 +69,8 @@ function messageOf(what: string, place: ErrorPlace, hint: string | undefined): s
   if (place.op !== undefined) {
     const domain = place.domain ? `${place.domain}.` : '';
     const opset = place.opset === undefined ? '' : ` (opset ${place.opset})`;
-    where.push(`${place.node ? `node "${place.node}", ` : ''}${domain}${place.op}${opset}`);
+    const part = place.part === undefined ? '' : `, in its ${place.part}`;
+    where.push(`${place.node ? `node "${place.node}", ` : ''}${domain}${place.op}${opset}${part}`);
   } else if (place.node) where.push(`node "${place.node}"`);
   if (place.value !== undefined) where.push(`value "${place.value}"`);
   if (place.dtype !== undefined) where.push(`dtype ${place.dtype}`);

@@ -21,5 +21,5 @@ export { prepareGraph } from './passes/prepare-graph.ts';
 export { buildPartition } from './plan/partition-program.ts';
 export { HostEvaluator } from './session/host-evaluator.ts';
 export { hostInfo } from './session/host-info.ts';
-export { loadModel } from './session/load-model.ts';
+export { loadModel } from './session/prepare-model.ts';
 export { arrayTypeOf, dataLength, elementCount } from './session/tensor.ts';

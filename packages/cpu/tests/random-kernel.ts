@@ -303,7 +303,7 @@ export function randomContraction(random: Random, dtypes: readonly DType[]): Ran
 /** Elements of less than a byte, read and written. */
 export function randomPacked(random: Random): RandomKernel {
   const maker = new ValueMaker(random);
-  const types = ['int4', 'uint4', 'int2', 'uint2', 'float4e2m1'] as const;
+  const types = ['int4', 'uint4', 'int2', 'uint2', 'float6e2m3', 'float6e3m2', 'float4e2m1'] as const;
   const [from, to] = [random.pick(types), random.pick<DType>([...types, 'float32', 'int32', 'int8'])];
   const shape = maker.shape(1 + random.int(3), 17);
   const axes = axesFor(shape);

@@ -5,6 +5,7 @@ import {
   and,
   boundedIndex,
   cast,
+  constant,
   Dim,
   type DimLike,
   div,
@@ -82,6 +83,27 @@ export function softmax(): Kernel {
   const total = b.reduce('sum', 'float32', [N], [128], ([i], [r]) => elementAt(power, [i, r]), { name: 'total' });
   const share = b.map('float32', [N, 128], ([i, j]) => div(elementAt(power, [i, j]), elementAt(total, [i])), 'softmax');
   return kernelOf('row', [x], [peak, power, total, share], 1);
+}
+
+/** Softmax over 40 channels of images of N pixels, its result in the order of its input. */
+export function channelSoftmax(): Kernel {
+  const x = tensor('x', [2, 40, N]);
+  const b = new StageBuilder();
+  const at = ([i, j]: readonly Expr[], channel: Expr) => elementAt(x, [i, channel, j]);
+  const peak = b.reduce('max', 'float32', [2, N], [40], (row, [r]) => at(row, r), { name: 'peak' });
+  const power = b.map('float32', [2, N, 40], ([i, j, k]) => exp(sub(at([i, j], k), elementAt(peak, [i, j]))), 'power');
+  const total = b.reduce('sum', 'float32', [2, N], [40], ([i, j], [r]) => elementAt(power, [i, j, r]), {
+    name: 'total',
+  });
+  const share = b.map(
+    'float32',
+    [2, N, 40],
+    ([i, j, k]) => mul(elementAt(power, [i, j, k]), div(constant('float32', 1), elementAt(total, [i, j]))),
+    'softmax',
+  );
+  const kernel = kernelOf('row', [x], [peak, power, total, share], 2);
+  kernel.outputs[0].tensor.order = [0, 2, 1];
+  return kernel;
 }
 
 export function layerNorm(): Kernel {

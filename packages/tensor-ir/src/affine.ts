@@ -42,13 +42,14 @@ const zero = Dim.constant(0);
 const one = Dim.constant(1);
 
 /** Elements between neighbours along each logical axis. */
-export function stridesOf(tensor: Pick<TensorRef, 'shape' | 'order'>): readonly Dim[] {
+export function stridesOf(tensor: Pick<TensorRef, 'shape' | 'order' | 'room'>): readonly Dim[] {
   const order = tensor.order ?? tensor.shape.map((_, axis) => axis);
+  const sizes = tensor.room ?? tensor.shape;
   const strides: Dim[] = Array.from({ length: order.length }, () => one);
   let stride = one;
   for (const axis of [...order].reverse()) {
     strides[axis] = stride;
-    stride = stride.mul(tensor.shape[axis]);
+    stride = stride.mul(sizes[axis]);
   }
   return strides;
 }
@@ -88,7 +89,7 @@ export class IndexAnalysis {
   }
 
   /** Position of an element from the start of the tensor, in elements. */
-  offsetOf(tensor: Pick<TensorRef, 'shape' | 'order'>, index: readonly Expr[]): LinearForm {
+  offsetOf(tensor: Pick<TensorRef, 'shape' | 'order' | 'room'>, index: readonly Expr[]): LinearForm {
     const strides = stridesOf(tensor);
     let sum: LinearForm = { base: zero, terms: [] };
     for (const [axis, e] of index.entries()) {

@@ -6,7 +6,8 @@ export type DimLike = Dim | number | string;
 
 type AtomKind = 'symbol' | 'floordiv' | 'ceildiv' | 'mod' | 'min' | 'max' | 'broadcast';
 
-interface Atom {
+/** @internal */
+export interface Atom {
   readonly kind: AtomKind;
   readonly key: string;
   readonly name?: string;
@@ -31,27 +32,35 @@ export class Dim {
   readonly key: string;
   /** @internal */
   readonly terms: readonly Term[];
+  /** The value when it does not depend on any symbol. */
+  readonly constant: number | undefined;
   /** Bounds once they were asked for: sizes nest, and each level asks for both bounds of those inside. */
   #lower: number | undefined;
   #upper: number | undefined;
 
   private constructor(terms: readonly Term[]) {
     this.terms = terms;
-    this.key =
-      terms.length === 0
-        ? '0'
-        : terms
-            .map((term) => {
-              const atoms = termKey(term.atoms);
-              if (atoms === '') return String(term.coefficient);
-              return term.coefficient === 1 ? atoms : `${term.coefficient}*${atoms}`;
-            })
-            .join(' + ')
-            .replaceAll('+ -', '- ');
+    // Most sizes of most models are plain numbers.
+    const isNumber = terms.length === 0 || (terms.length === 1 && terms[0].atoms.length === 0);
+    this.constant = isNumber ? (terms[0]?.coefficient ?? 0) : undefined;
+    this.key = isNumber
+      ? String(this.constant)
+      : terms
+          .map((term) => {
+            const atoms = termKey(term.atoms);
+            if (atoms === '') return String(term.coefficient);
+            return term.coefficient === 1 ? atoms : `${term.coefficient}*${atoms}`;
+          })
+          .join(' + ')
+          .replaceAll('+ -', '- ');
   }
 
   static constant(value: number): Dim {
     if (!Number.isSafeInteger(value)) throw new RangeError(`a dim must be a safe integer, not ${value}`);
+    return Dim.#number(value);
+  }
+
+  static #number(value: number): Dim {
     return value === 0 ? zero : new Dim([{ coefficient: value, atoms: [] }]);
   }
 
@@ -83,12 +92,6 @@ export class Dim {
     return new Dim([{ coefficient: 1, atoms: [{ kind, key, a, b }] }]);
   }
 
-  /** The value when it does not depend on any symbol. */
-  get constant(): number | undefined {
-    if (this.terms.length === 0) return 0;
-    return this.terms.length === 1 && this.terms[0].atoms.length === 0 ? this.terms[0].coefficient : undefined;
-  }
-
   /** The name when the dim is one bare symbol. */
   get symbolName(): string | undefined {
     const [term] = this.terms;
@@ -106,7 +109,12 @@ export class Dim {
   }
 
   add(other: DimLike): Dim {
-    return Dim.collect([...this.terms, ...Dim.from(other).terms]);
+    const right = Dim.from(other);
+    const [a, b] = [this.constant, right.constant];
+    if (a === 0) return right;
+    if (b === 0) return this;
+    if (a !== undefined && b !== undefined) return Dim.#number(a + b);
+    return Dim.collect([...this.terms, ...right.terms]);
   }
 
   negate(): Dim {
@@ -119,6 +127,8 @@ export class Dim {
 
   mul(other: DimLike): Dim {
     const right = Dim.from(other);
+    if (this.constant !== undefined) return right.#times(this.constant);
+    if (right.constant !== undefined) return this.#times(right.constant);
     const terms: Term[] = [];
     for (const a of this.terms) {
       for (const b of right.terms) {
@@ -127,6 +137,12 @@ export class Dim {
       }
     }
     return Dim.collect(terms);
+  }
+
+  #times(factor: number): Dim {
+    if (factor === 1) return this;
+    if (factor === 0) return zero;
+    return new Dim(this.terms.map(({ coefficient, atoms }) => ({ coefficient: coefficient * factor, atoms })));
   }
 
   /** The quotient when `other` divides this dim for every value of the symbols; undefined when that is not certain. */
@@ -363,7 +379,8 @@ function atomRange(atom: Atom): { low: number; high: number } {
   }
 }
 
-function combine(kind: Exclude<AtomKind, 'symbol'>, a: number, b: number): number {
+/** @internal The value of an atom that is no symbol. @throws RangeError for sizes that cannot be broadcast together */
+export function combine(kind: Exclude<AtomKind, 'symbol'>, a: number, b: number): number {
   switch (kind) {
     case 'floordiv':
       return b === 0 ? 0 : Math.floor(a / b);

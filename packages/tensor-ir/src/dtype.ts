@@ -23,6 +23,8 @@ export type DType =
   | 'float8e5m2'
   | 'float8e5m2fnuz'
   | 'float8e8m0'
+  | 'float6e2m3'
+  | 'float6e3m2'
   | 'float4e2m1'
   | 'int4'
   | 'uint4'
@@ -60,6 +62,8 @@ const table: Readonly<Record<DType, DTypeInfo>> = {
   float8e5m2: { bits: 8, kind: 'float' },
   float8e5m2fnuz: { bits: 8, kind: 'float' },
   float8e8m0: { bits: 8, kind: 'float' },
+  float6e2m3: { bits: 6, kind: 'float' },
+  float6e3m2: { bits: 6, kind: 'float' },
   float4e2m1: { bits: 4, kind: 'float' },
   int4: { bits: 4, kind: 'int' },
   uint4: { bits: 4, kind: 'uint' },

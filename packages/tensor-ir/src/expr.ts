@@ -100,7 +100,10 @@ export type Expr =
       readonly whenTrue: Expr;
       readonly whenFalse: Expr;
     }
-  /** Value conversion. Float to integer truncates; with `saturate` it clamps (NaN gives 0), otherwise it wraps. */
+  /**
+   * Value conversion. Float to integer truncates; with `saturate` it clamps (NaN gives 0), otherwise it wraps. An integer of 64
+   * bits that becomes an index never wraps: beyond what an index can hold, it is clamped at least.
+   */
   | { readonly kind: 'cast'; readonly type: ExprType; readonly x: Expr; readonly saturate: boolean }
   /** Same bits, other type of equal width. */
   | { readonly kind: 'bitcast'; readonly type: ExprType; readonly x: Expr }
@@ -114,6 +117,8 @@ export type Expr =
       readonly x: Expr;
       readonly size: Dim;
       readonly negative: boolean;
+      /** Like `Stage.origin`: what the error names, wherever fusion takes the expression. Stamped by `StageBuilder`. */
+      origin?: unknown;
     };
 
 export type Operand = Expr | number | bigint | boolean;

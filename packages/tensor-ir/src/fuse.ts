@@ -24,8 +24,8 @@ interface Group {
 }
 
 /** Rows of fewer than so many, over lanes of at least so many elements, are better spread over several kernels. */
-const fewRows = 2;
-const longLane = 1 << 16;
+export const fewRows = 2;
+export const longLane = 1 << 15;
 
 export function fuseProgram(program: Program): FusedProgram {
   const substituted = substituteStages(program);
@@ -208,9 +208,9 @@ function classOf(stage: Stage): KernelClass {
     case 'reduce':
       return reusesOperands(stage) ? 'contraction' : 'reduce';
     case 'scan':
-      return 'scan';
     case 'scatter':
-      return 'scatter';
+    case 'recurrence':
+      return stage.kind;
   }
 }
 

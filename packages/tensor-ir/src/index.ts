@@ -1,9 +1,12 @@
 export * from './affine.ts';
+export { type AppendedTensor, appendInPlace } from './append.ts';
 export * from './dim.ts';
+export { decodeDim, type EncodedDim, encodeDim } from './dim-codec.ts';
+export { DimProgram } from './dim-program.ts';
 export * from './dtype.ts';
 export * from './expr.ts';
 export * from './expr-number.ts';
-export * from './fuse.ts';
+export { type FusedProgram, fuseProgram } from './fuse.ts';
 export * from './inline.ts';
 export { integerProducts } from './integer-products.ts';
 export { type InterpretOptions, interpretProgram, interpretStage } from './interpret.ts';
@@ -21,6 +24,7 @@ export {
   printStage,
 } from './print.ts';
 export * from './print-loops.ts';
+export { splitReductions } from './split-reductions.ts';
 export * from './stage.ts';
 export * from './structure.ts';
 export * from './substitute-stages.ts';
@@ -28,3 +32,4 @@ export { allocateBuffer, type BigIntArray, type NumberArray, SizeError, type Ten
 export * from './tensor-ref.ts';
 export { verifyKernel, verifyProgram, verifyStage } from './verify.ts';
 export * from './verify-loops.ts';
+export { version as tensorIrVersion } from './version.ts';

@@ -19,7 +19,7 @@ export type Thunk<T = ScalarValue> = () => T;
 
 function packedReader(dtype: PackedType, bytes: Uint8Array): (at: number) => number {
   const bits = bitsOf(dtype);
-  if (dtype === 'float4e2m1') {
+  if (isSmallFloat(dtype)) {
     const table = decodeTable(dtype);
     return (at) => table[packedBits(bytes, at, bits)];
   }
@@ -194,8 +194,8 @@ export function writerOf(buffer: TensorBuffer): (at: number, value: ScalarValue)
 }
 
 function smallWriter(dtype: DType, data: Uint8Array): (at: number, value: ScalarValue) => void {
-  if (dtype === 'float4e2m1') return (at, value) => setPacked(dtype, data, at, value as number);
   if (isPacked(dtype)) {
+    if (isSmallFloat(dtype)) return (at, value) => setPacked(dtype, data, at, value as number);
     const bits = bitsOf(dtype);
     return (at, value) => setPackedBits(data, at, bits, value as number);
   }

@@ -123,6 +123,7 @@ describe('map', () => {
       float8e8m0: [255, 3],
       int4: [0x9f],
       uint2: [0b1001],
+      float6e2m3: [0x45, 0x02],
       float4e2m1: [0x7a],
       complex64: [1, 2, 3, 4],
     };

@@ -5,16 +5,18 @@
 // in any order. Everything else follows the comments in expr.ts and stage.ts. Buffers are row-major: the physical order
 // of a tensor is ignored.
 
-import type { DimBinding } from './dim.ts';
+import { Dim, type DimBinding } from './dim.ts';
 import { isBigInteger, isFloat } from './dtype.ts';
-import type { Axis, Expr } from './expr.ts';
+import { type Axis, dimension, type Expr, substituteAxes } from './expr.ts';
 import { ExprCompiler, type ExprScope, slotBound } from './interpret-expr.ts';
 import { elementLoop, type FoldOp, foldOf, productLoop, type Step } from './interpret-fold.ts';
 import { readAt, type Thunk, writerOf } from './interpret-memory.ts';
 import { LoopNest } from './interpret-nest.ts';
 import { binaryFunction, type ScalarValue } from './scalar-ops.ts';
 import {
+  type MapStage,
   type Program,
+  type RecurrenceStage,
   type ReduceStage,
   type ScanStage,
   type ScatterStage,
@@ -154,6 +156,9 @@ class StageRun {
       case 'scatter':
         this.#fill(out, stage.initialAxes, stage.initial);
         this.#scatter(stage, out);
+        break;
+      case 'recurrence':
+        this.#recurrence(stage, out);
         break;
     }
     return out;
@@ -358,6 +363,42 @@ class StageRun {
       sum = identity;
       row();
     })();
+  }
+
+  /** Runs its maps and reductions as stages of their own, with the step as a known size. */
+  #recurrence(stage: RecurrenceStage, out: TensorBuffer): void {
+    const dims = this.#dims.slice(1);
+    const count = countOf(dims);
+    const state = (step: number): TensorBuffer => ({
+      dtype: stage.dtype,
+      dims,
+      data: (out.data as Float32Array).subarray(step * count, (step + 1) * count),
+    });
+    const turn = Dim.symbol(`step of ${stage.name}`);
+    const atTurn = new Map([[stage.step, dimension(turn)]]);
+    const asMap = (part: number, body: Expr): MapStage => {
+      const { id, name, dtype, shape, origin, parts } = stage;
+      return { id, name, dtype, shape: shape.slice(2), origin, kind: 'map', axes: parts[part].axes, body };
+    };
+    const buffers = new Map(this.#buffers);
+    let binding = this.#binding;
+    const run = (inner: Stage): TensorBuffer => interpretStage(inner, buffers, binding, this.#options);
+    const write = (step: number, parts: readonly TensorBuffer[]): void => {
+      const target = state(step).data as Float32Array;
+      for (const [part, { data }] of parts.entries()) target.set(data as Float32Array, part * (count / parts.length));
+    };
+    const initial = stage.parts.map((part, at) => run(asMap(at, part.initial)));
+    write(0, initial);
+    const inner = stage.inner.map((own) => ({ own, held: { ...own, body: substituteAxes(own.body, atTurn) } }));
+    const next = stage.parts.map((part, at) => asMap(at, substituteAxes(part.next, atTurn)));
+    const steps = this.#dims[0] - 1;
+    for (let step = 0; step < steps; step++) {
+      this.#options.signal?.throwIfAborted();
+      binding = new Map([...this.#binding, [`step of ${stage.name}`, step]]);
+      buffers.set(stage.state, state(step));
+      for (const { own, held } of inner) buffers.set(own, run(held));
+      write(step + 1, next.map(run));
+    }
   }
 
   #scatter(stage: ScatterStage, out: TensorBuffer): void {

@@ -8,9 +8,9 @@ import type { TensorRef } from './tensor-ref.ts';
  * - `reduce`: one reduce stage that no template is meant for;
  * - `row`: map and reduce stages that share their first `rowRank` axes; the others are a lane over the row;
  * - `contraction`: a reduce stage that sums products of two loads, then maps of the same elements (the epilogue);
- * - `scan`, `scatter`: one stage of that kind.
+ * - `scan`, `scatter`, `recurrence`: one stage of that kind.
  */
-export type KernelClass = 'pointwise' | 'reduce' | 'row' | 'contraction' | 'scan' | 'scatter';
+export type KernelClass = 'pointwise' | 'reduce' | 'row' | 'contraction' | 'scan' | 'scatter' | 'recurrence';
 
 /**
  * A group of stages. Loads inside refer to `params` (memory) or to earlier stages of the same kernel.

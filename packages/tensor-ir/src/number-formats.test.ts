@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  clearPadding,
   decodeFloat,
   decodeTable,
   encodeFloat,
@@ -20,6 +21,8 @@ const formats: readonly SmallFloatType[] = [
   'float8e5m2',
   'float8e5m2fnuz',
   'float8e8m0',
+  'float6e2m3',
+  'float6e3m2',
   'float4e2m1',
 ];
 
@@ -150,6 +153,28 @@ describe('packed elements', () => {
     setPacked('float4e2m1', bytes, 0, -3);
     expect(getPacked('float4e2m1', bytes, 0)).toBe(-3);
     expect(getPacked('float4e2m1', bytes, 1)).toBe(-6);
+  });
+
+  it('clears what lies behind the last one', () => {
+    const bytes = Uint8Array.of(0xff, 0xff);
+    clearPadding('int4', bytes, 4);
+    expect([...bytes]).toEqual([0xff, 0xff]);
+    clearPadding('int4', bytes, 3);
+    expect([...bytes]).toEqual([0xff, 0x0f]);
+    clearPadding('uint2', bytes, 5);
+    expect([...bytes]).toEqual([0xff, 0x03]);
+    clearPadding('int4', new Uint8Array(0), 0);
+  });
+
+  it('lets elements of 6 bits lie in two bytes', () => {
+    const bytes = new Uint8Array(4);
+    const values = [7.5, -0.125, 1, -3.5, 0.25];
+    for (const [at, value] of values.entries()) setPacked('float6e2m3', bytes, at, value);
+    expect([...bytes]).toEqual([0x5f, 0x88, 0xd8, 0x02]);
+    expect(values.map((_, at) => getPacked('float6e2m3', bytes, at))).toEqual(values);
+    setPacked('float6e2m3', bytes, 1, 100);
+    expect([0, 1, 2].map((at) => getPacked('float6e2m3', bytes, at))).toEqual([7.5, 7.5, 1]);
+    expect([25, 26.5, -1000, 0.05, NaN].map((x) => roundToFormat('float6e3m2', x))).toEqual([24, 28, -28, 0.0625, 28]);
   });
 
   it('knows its types', () => {

@@ -1,5 +1,5 @@
-// Small number formats as bit patterns: float16, bfloat16, the float8 kinds, float4e2m1, and integers of 4 and 2 bits
-// packed into bytes. Encoding starts from a JavaScript number and rounds once.
+// Small number formats as bit patterns: float16, bfloat16, the float8, float6 and float4 kinds, and integers of 4 and 2
+// bits packed into bytes. Encoding starts from a JavaScript number and rounds once.
 
 import { bitsOf, type DType } from './dtype.ts';
 
@@ -12,15 +12,18 @@ export type SmallFloatType =
   | 'float8e5m2'
   | 'float8e5m2fnuz'
   | 'float8e8m0'
+  | 'float6e2m3'
+  | 'float6e3m2'
   | 'float4e2m1';
 
 /** Element types that share a byte with their neighbours. */
-export type PackedType = 'float4e2m1' | 'int4' | 'uint4' | 'int2' | 'uint2';
+export type PackedType = 'float6e2m3' | 'float6e3m2' | 'float4e2m1' | 'int4' | 'uint4' | 'int2' | 'uint2';
 
 /** How to round to float8e8m0, whose values are the powers of two. */
 export type RoundMode = 'up' | 'down' | 'nearest';
 
-interface FloatFormat {
+/** A binary format with a sign, an exponent and a mantissa. */
+export interface FloatFormat {
   readonly bits: number;
   readonly mantissaBits: number;
   /** Exponent of the least normal number; subnormals share it. */
@@ -60,8 +63,15 @@ const formats: Readonly<Record<Exclude<SmallFloatType, 'float8e8m0'>, FloatForma
   float8e4m3fnuz: { bits: 8, mantissaBits: 3, minExponent: -7, maxFinite: 0x7f, nan: 0x80, unsignedZero: true },
   float8e5m2: { bits: 8, mantissaBits: 2, minExponent: -14, maxFinite: 0x7b, infinity: 0x7c, nan: 0x7e },
   float8e5m2fnuz: { bits: 8, mantissaBits: 2, minExponent: -15, maxFinite: 0x7f, nan: 0x80, unsignedZero: true },
+  float6e2m3: { bits: 6, mantissaBits: 3, minExponent: 0, maxFinite: 0x1f, overflow: 'max' },
+  float6e3m2: { bits: 6, mantissaBits: 2, minExponent: -2, maxFinite: 0x1f, overflow: 'max' },
   float4e2m1: { bits: 4, mantissaBits: 1, minExponent: 0, maxFinite: 0x7, overflow: 'max' },
 };
+
+/** The format of a type; undefined for float8e8m0, which has an exponent alone. */
+export function floatFormat(type: SmallFloatType): FloatFormat | undefined {
+  return type === 'float8e8m0' ? undefined : formats[type];
+}
 
 export function isSmallFloat(type: string): type is SmallFloatType {
   return type === 'float8e8m0' || type in formats;
@@ -87,8 +97,8 @@ function roundHalfEven(x: number): number {
 
 /**
  * The bit pattern of a number in a small format, rounded to nearest with halves to even, directly from the double.
- * Out of range: float16 and bfloat16 give infinities, float4e2m1 its greatest value (also for NaN, which it lacks), and
- * float8 what ONNX Cast says: with `saturate` the greatest finite value, without it infinity or NaN.
+ * Out of range: float16 and bfloat16 give infinities, floats of 6 and 4 bits their greatest value (also for NaN, which they lack),
+ * and float8 what ONNX Cast says: with `saturate` the greatest finite value, without it infinity or NaN.
  */
 export function encodeFloat(
   type: SmallFloatType,
@@ -104,7 +114,7 @@ function encodeWith(format: FloatFormat, x: number, saturate: boolean): number {
   const signBit = 1 << (format.bits - 1);
   const sign = x < 0 || Object.is(x, -0) ? signBit : 0;
   const { mantissaBits, minExponent } = format;
-  // float4e2m1 has no NaN; ONNX says it becomes the greatest positive value.
+  // Floats of 6 and 4 bits have no NaN; the greatest positive value stands for it.
   if (Number.isNaN(x)) return format.nan ?? format.maxFinite;
   const size = Math.abs(x);
   if (size === Infinity) return overflowOf(format, sign, saturate);
@@ -171,10 +181,12 @@ export function roundToFormat(
   return decodeTable(type)[encodeFloat(type, x, options)];
 }
 
-/** The raw bits of element `at` in packed bytes, low bits first. `bits` is 4 or 2. */
+/** The raw bits of element `at` in packed bytes, low bits first. `bits` is 6, 4 or 2: those of 6 may lie in two bytes. */
 export function packedBits(bytes: Uint8Array, at: number, bits: number): number {
   const shift = (at * bits) & 7;
-  return (bytes[Math.floor((at * bits) / 8)] >> shift) & ((1 << bits) - 1);
+  const byte = Math.floor((at * bits) / 8);
+  const word = shift + bits > 8 ? bytes[byte] | (bytes[byte + 1] << 8) : bytes[byte];
+  return (word >> shift) & ((1 << bits) - 1);
 }
 
 /** Writes the low `bits` bits of `value` as element `at`. */
@@ -183,18 +195,25 @@ export function setPackedBits(bytes: Uint8Array, at: number, bits: number, value
   const mask = ((1 << bits) - 1) << shift;
   const byte = Math.floor((at * bits) / 8);
   bytes[byte] = (bytes[byte] & ~mask) | ((value << shift) & mask);
+  if (mask > 0xff) bytes[byte + 1] = (bytes[byte + 1] & ~(mask >> 8)) | (((value << shift) & mask) >> 8);
+}
+
+/** Sets the bits behind the last of `count` packed elements to 0; `bytes` ends with that element. */
+export function clearPadding(dtype: DType, bytes: Uint8Array, count: number): void {
+  const used = (count * bitsOf(dtype)) & 7;
+  if (used > 0) bytes[bytes.length - 1] &= (1 << used) - 1;
 }
 
 /** Element `at` of a packed tensor as a number. */
 export function getPacked(dtype: PackedType, bytes: Uint8Array, at: number): number {
   const bits = bitsOf(dtype);
   const raw = packedBits(bytes, at, bits);
-  if (dtype === 'float4e2m1') return decodeFloat(dtype, raw);
+  if (isSmallFloat(dtype)) return decodeFloat(dtype, raw);
   if (dtype === 'int4' || dtype === 'int2') return (raw << (32 - bits)) >> (32 - bits);
   return raw;
 }
 
-/** Stores a number as element `at`: integers wrap, float4e2m1 rounds and saturates. */
+/** Stores a number as element `at`: integers wrap, floats round and saturate. */
 export function setPacked(dtype: PackedType, bytes: Uint8Array, at: number, value: number): void {
-  setPackedBits(bytes, at, bitsOf(dtype), dtype === 'float4e2m1' ? encodeFloat(dtype, value) : value);
+  setPackedBits(bytes, at, bitsOf(dtype), isSmallFloat(dtype) ? encodeFloat(dtype, value) : value);
 }

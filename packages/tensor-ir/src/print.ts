@@ -5,7 +5,7 @@ import { Dim } from './dim.ts';
 import type { Axis, Expr } from './expr.ts';
 import type { Kernel } from './kernel.ts';
 import { type Naming, printExprs } from './print-expr.ts';
-import type { Program, Source, Stage } from './stage.ts';
+import type { Program, RecurrenceStage, Source, Stage } from './stage.ts';
 import type { TensorRef } from './tensor-ref.ts';
 
 /** An expression alone, with definitions of shared parts in front. */
@@ -150,7 +150,8 @@ function typeText(of: { readonly dtype: string; readonly shape: readonly Dim[] }
 
 function tensorText(tensor: TensorRef, names: Naming): string {
   const order = tensor.order ? ` order ${tensor.order.join(' ')}` : '';
-  return `${names.source(tensor)} ${typeText(tensor, names)}${order}${tensor.isConstant ? ' constant' : ''}`;
+  const room = tensor.room ? ` in [${tensor.room.map((dim) => names.dim(dim)).join(', ')}]` : '';
+  return `${names.source(tensor)} ${typeText(tensor, names)}${order}${room}${tensor.isConstant ? ' constant' : ''}`;
 }
 
 function kernelLines(kernel: Kernel, title: string, names: StageNaming): string[] {
@@ -200,7 +201,7 @@ function stageLines(stage: Stage, names: StageNaming): string[] {
     }
     case 'segments':
       return [
-        `${name} ${type} = segments along ${stage.along}`,
+        `${name} ${type} = segments along ${stage.along}${stage.begin ? ` from ${names.dim(stage.begin)}` : ''}`,
         ...stage.segments.flatMap((segment) => {
           names.startStage();
           const axes = axesText(segment.axes, names, stage.shape);
@@ -223,9 +224,25 @@ function stageLines(stage: Stage, names: StageNaming): string[] {
       });
       return [`${name} ${type} = scatter`, ...[...initial, ...updates].map(indent)];
     }
+    case 'recurrence':
+      return [
+        `${name} ${type} = recurrence of ${tensorText(stage.state, names)} over ${axesText([stage.step], names)}`,
+        ...partLines(stage, 'initial', names),
+        ...stage.inner.flatMap((inner) => stageLines(inner, names)).map(indent),
+        ...partLines(stage, 'next', names),
+      ];
     case 'view':
       return [`${name} ${type} = view ${names.source(stage.source)}`];
   }
+}
+
+function partLines(stage: RecurrenceStage, which: 'initial' | 'next', names: StageNaming): string[] {
+  return stage.parts.flatMap((part, at) => {
+    names.startStage();
+    const axes = axesText(part.axes, names, stage.shape.slice(2));
+    const lines = withDefinitions([part[which]], names, ([body]) => [`${which} ${at} [${axes}] = ${body}`]);
+    return lines.map(indent);
+  });
 }
 
 function withDefinitions(

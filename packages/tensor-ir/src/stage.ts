@@ -3,8 +3,8 @@
 
 import { Dim, type DimLike } from './dim.ts';
 import type { DType } from './dtype.ts';
-import { type Axis, type Expr, newAxis, toIndex } from './expr.ts';
-import type { TensorRef } from './tensor-ref.ts';
+import { type Axis, type Expr, elementAt, type IndexLike, newAxis, toIndex, walk } from './expr.ts';
+import { newTensorRef, type TensorRef } from './tensor-ref.ts';
 
 export type ReduceOp = 'sum' | 'prod' | 'max' | 'min' | 'and' | 'or' | 'argmax' | 'argmin';
 export type CombineOp = 'set' | 'sum' | 'prod' | 'max' | 'min';
@@ -54,6 +54,8 @@ export interface ScanStage extends StageBase {
 export interface SegmentsStage extends StageBase {
   readonly kind: 'segments';
   readonly along: number;
+  /** Where the first segment begins: what is before it is in place. Absent means 0. See `appendInPlace`. */
+  readonly begin?: Dim;
   readonly segments: readonly Segment[];
 }
 
@@ -84,7 +86,29 @@ export interface ViewStage extends StageBase {
   readonly source: TensorRef | Stage;
 }
 
-export type Stage = MapStage | ReduceStage | ScanStage | SegmentsStage | ScatterStage | ViewStage;
+/**
+ * States that follow from each other, each made of parts of equal sizes: out[0, part, axes] = initial and
+ * out[t + 1, part, axes] = next, which may read all of out[t]. LSTM has two parts, its hidden and its cell state.
+ */
+export interface RecurrenceStage extends StageBase {
+  readonly kind: 'recurrence';
+  /** t; its size is one less than that of the result's first axis. */
+  readonly step: Axis;
+  /** Stands for out[t] in `inner` and `next`: shape [part, axes]. It has no memory of its own. */
+  readonly state: TensorRef;
+  /** Computed anew in each step, in order; each may read those before it, the state, and the step. */
+  readonly inner: readonly (MapStage | ReduceStage)[];
+  readonly parts: readonly RecurrencePart[];
+}
+
+export interface RecurrencePart {
+  readonly axes: readonly Axis[];
+  /** Knows neither the step nor what is computed in it. */
+  readonly initial: Expr;
+  readonly next: Expr;
+}
+
+export type Stage = MapStage | ReduceStage | ScanStage | SegmentsStage | ScatterStage | ViewStage | RecurrenceStage;
 
 /** What a program reads: memory, or an earlier stage. */
 export type Source = TensorRef | Stage;
@@ -110,6 +134,15 @@ export function axesFor(shape: readonly DimLike[], prefix = ''): Axis[] {
   return shape.map((size, at) => newAxis(prefix + (axisNames[at] ?? `a${at}`), size));
 }
 
+/** What the callback of `StageBuilder.recurrence` works with. */
+export interface RecurrenceStep {
+  readonly step: Expr;
+  /** An element of the state before the step. */
+  state(part: number, index: readonly IndexLike[]): Expr;
+  /** Takes the maps and reductions that are computed in each step. */
+  readonly builder: StageBuilder;
+}
+
 /** Collects the stages that operators emit. `origin` is stamped on every stage added after it is set. */
 export class StageBuilder {
   readonly stages: Stage[] = [];
@@ -120,7 +153,7 @@ export class StageBuilder {
   map(dtype: DType, shape: readonly DimLike[], body: (index: readonly Expr[]) => Expr, name?: string): MapStage {
     const axes = axesFor(shape);
     const value = body(axes.map(toIndex));
-    return this.#push({ ...this.#base(dtype, shape, name), kind: 'map', axes, body: checked(value, dtype) });
+    return this.#push({ ...this.#base(dtype, shape, name), kind: 'map', axes, body: this.#checked(value, dtype) });
   }
 
   /** Reduction of body over a box of sizes `over`. For argmax and argmin the result is int64. */
@@ -142,7 +175,7 @@ export class StageBuilder {
       op,
       axes,
       over: inner,
-      body: isArg ? value : checked(value, dtype),
+      body: isArg ? value : this.#checked(value, dtype),
       ...(options.selectLast && { selectLast: true }),
     });
   }
@@ -162,7 +195,7 @@ export class StageBuilder {
       op,
       axes,
       along,
-      body: checked(body(axes.map(toIndex)), dtype),
+      body: this.#checked(body(axes.map(toIndex)), dtype),
       exclusive: options.exclusive ?? false,
       reverse: options.reverse ?? false,
     });
@@ -178,7 +211,7 @@ export class StageBuilder {
     let offset = Dim.constant(0);
     const segments = parts.map(({ length, body }) => {
       const axes = axesFor(shape.map((size, axis) => (axis === along ? length : size)));
-      const segment = { axes, body: checked(body(axes.map(toIndex)), dtype), offset };
+      const segment = { axes, body: this.#checked(body(axes.map(toIndex)), dtype), offset };
       offset = offset.add(length);
       return segment;
     });
@@ -200,13 +233,48 @@ export class StageBuilder {
       ...this.#base(dtype, shape),
       kind: 'scatter',
       initialAxes,
-      initial: checked(initial(initialAxes.map(toIndex)), dtype),
+      initial: this.#checked(initial(initialAxes.map(toIndex)), dtype),
       axes,
       destination,
-      body: checked(value, dtype),
+      body: this.#checked(value, dtype),
       combine,
       ...(guard && { guard }),
     });
+  }
+
+  /**
+   * States of shape [steps + 1, parts, sizes].
+   * @param initial one for each part
+   * @param next gives each part of the state that follows
+   */
+  recurrence(
+    dtype: DType,
+    steps: DimLike,
+    sizes: readonly DimLike[],
+    initial: readonly ((index: readonly Expr[]) => Expr)[],
+    next: (before: RecurrenceStep) => readonly ((index: readonly Expr[]) => Expr)[],
+  ): RecurrenceStage {
+    const step = newAxis('t', steps);
+    const state = newTensorRef('state', dtype, [Dim.constant(initial.length), ...sizes.map(Dim.from)]);
+    const builder = new StageBuilder();
+    builder.name = this.name;
+    builder.origin = this.origin;
+    const bodies = next({
+      step: toIndex(step),
+      state: (part, index) => elementAt(state, [part, ...index]),
+      builder,
+    });
+    const parts = bodies.map((body, part): RecurrencePart => {
+      const axes = axesFor(sizes);
+      const index = axes.map(toIndex);
+      return { axes, initial: this.#checked(initial[part](index), dtype), next: this.#checked(body(index), dtype) };
+    });
+    const inner = builder.stages.map((stage) => {
+      if (stage.kind === 'map' || stage.kind === 'reduce') return stage;
+      throw new TypeError(`a step of a recurrence has maps and reductions, no ${stage.kind}`);
+    });
+    const shape = [step.size.add(1), parts.length, ...sizes];
+    return this.#push({ ...this.#base(dtype, shape), kind: 'recurrence', step, state, inner, parts });
   }
 
   /** The caller vouches that both shapes have the same number of elements. */
@@ -222,6 +290,16 @@ export class StageBuilder {
       shape: shape.map(Dim.from),
       ...(this.origin !== undefined && { origin: this.origin }),
     };
+  }
+
+  /** The body of a stage, with checks of indices named after this builder's origin. */
+  #checked(value: Expr, dtype: DType): Expr {
+    if (this.origin !== undefined) {
+      walk(value, (e) => {
+        if (e.kind === 'bounded') e.origin ??= this.origin;
+      });
+    }
+    return checked(value, dtype);
   }
 
   #push<T extends Stage>(stage: T): T {
@@ -252,13 +330,30 @@ export function bodiesOf(stage: Stage): readonly { readonly axes: readonly Axis[
         ...stage.destination.map((body) => ({ axes: stage.axes, body })),
         ...(stage.guard ? [{ axes: stage.axes, body: stage.guard }] : []),
       ];
+    case 'recurrence':
+      return [
+        ...stage.parts.map(({ axes, initial }) => ({ axes, body: initial })),
+        ...stage.inner.flatMap(bodiesOf).map(({ axes, body }) => ({ axes: [stage.step, ...axes], body })),
+        ...stage.parts.map(({ axes, next }) => ({ axes: [stage.step, ...axes], body: next })),
+      ];
     case 'view':
       return [];
   }
 }
 
+/** Of stages that were asked about: stages never change, and fusion asks many times. */
+const knownSources = new WeakMap<Stage, ReadonlySet<Source>>();
+
 /** Tensors and stages that a stage reads, each once. */
-export function sourcesOf(stage: Stage): Set<Source> {
+export function sourcesOf(stage: Stage): ReadonlySet<Source> {
+  const known = knownSources.get(stage);
+  if (known) return known;
+  const found = findSources(stage);
+  knownSources.set(stage, found);
+  return found;
+}
+
+function findSources(stage: Stage): Set<Source> {
   const found = new Set<Source>();
   if (stage.kind === 'view') found.add(stage.source);
   const seen = new Set<Expr>();
@@ -294,5 +389,6 @@ export function sourcesOf(stage: Stage): Set<Source> {
     }
   };
   for (const { body } of bodiesOf(stage)) visit(body);
+  if (stage.kind === 'recurrence') for (const own of [stage.state, ...stage.inner]) found.delete(own);
   return found;
 }

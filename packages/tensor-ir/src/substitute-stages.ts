@@ -2,7 +2,17 @@
 
 import { elementAt } from './expr.ts';
 import { substituteSources } from './inline.ts';
-import { axesFor, bodiesOf, type MapStage, type Program, type Source, type Stage, sourcesOf } from './stage.ts';
+import {
+  axesFor,
+  bodiesOf,
+  type MapStage,
+  type Program,
+  type RecurrenceStage,
+  type ReduceStage,
+  type Source,
+  type Stage,
+  sourcesOf,
+} from './stage.ts';
 import {
   costOf,
   indexMapLoad,
@@ -10,6 +20,7 @@ import {
   type Load,
   loadsOf,
   productOfLoads,
+  readsByRows,
   readsSameElements,
   reusesOperands,
 } from './structure.ts';
@@ -99,10 +110,14 @@ function shouldInline(
   if (isGenerator(stage) && costOf(stage.body) <= cheapGenerator) return true;
   const moves = indexMapLoad(stage);
   if (moves) return readers.every((reader) => !moves.guard || acceptsGuard(reader));
+  // A row kernel can write its result in another order of axes: what belongs to the rows stays with them.
+  if (readsRows(stage) && readers.every((reader) => isTurned(reader, original))) return false;
   const cost = costOf(stage.body);
   if (readers.length > 1) return cost <= cheap && !readers.some(isProduct);
   const [reader] = readers;
   if (!reader) return false;
+  // What a recurrence reads is read in every step.
+  if (reader.kind === 'recurrence') return cost <= cheap;
   const sites = sitesOf(reader, original);
   if (sites > 1 && cost * (sites - 1) > 4) return false;
   if (reader.kind === 'reduce' && (isProduct(reader) || (reusesOperands(reader) && cost > cheap))) return false;
@@ -110,6 +125,19 @@ function shouldInline(
   const head = epilogueHead(stage, allReaders);
   if (head) return reader.kind === 'map' && readsSameElements(reader, original);
   return true;
+}
+
+/** True for a map that has something of each of its rows, such as their sums. */
+function readsRows(stage: MapStage): boolean {
+  return loadsOf(stage.body).some(
+    ({ source }) =>
+      source.kind === 'reduce' && !reusesOperands(source) && readsByRows(stage, source, source.axes.length),
+  );
+}
+
+/** True for a map that only turns the axes of a stage. */
+function isTurned(reader: Stage, source: Stage): boolean {
+  return reader.kind === 'map' && reader.body.kind === 'load' && readsSameElements(reader, source);
 }
 
 function isProduct(reader: Stage): boolean {
@@ -198,10 +226,34 @@ export function rebuildStage(stage: Stage, replacement: Replacement): Stage {
         ...(guard && { guard }),
       };
     }
+    case 'recurrence':
+      return rebuildRecurrence(stage, replacement);
     case 'view': {
       if (stage.source.kind === 'tensor') return stage;
       const found = replacement(stage.source);
       return found && 'source' in found ? { ...stage, source: found.source } : stage;
     }
   }
+}
+
+function rebuildRecurrence(stage: RecurrenceStage, replacement: Replacement): RecurrenceStage {
+  const rebuilt = new Map<Stage, MapStage | ReduceStage>();
+  const inside: Replacement = (source) => {
+    const own = rebuilt.get(source);
+    return own ? { source: own } : replacement(source);
+  };
+  const inner = stage.inner.map((old) => {
+    const next = rebuildStage(old, inside) as MapStage | ReduceStage;
+    rebuilt.set(old, next);
+    return next;
+  });
+  const parts = stage.parts.map((part) => ({
+    ...part,
+    initial: substituteSources(part.initial, inside),
+    next: substituteSources(part.next, inside),
+  }));
+  const isSame =
+    inner.every((next, at) => next === stage.inner[at]) &&
+    parts.every(({ initial, next }, at) => initial === stage.parts[at].initial && next === stage.parts[at].next);
+  return isSame ? stage : { ...stage, inner, parts };
 }

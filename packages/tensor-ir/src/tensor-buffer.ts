@@ -42,6 +42,8 @@ const storage = {
   float8e5m2: Uint8Array,
   float8e5m2fnuz: Uint8Array,
   float8e8m0: Uint8Array,
+  float6e2m3: Uint8Array,
+  float6e3m2: Uint8Array,
   float4e2m1: Uint8Array,
   int4: Uint8Array,
   uint4: Uint8Array,

@@ -14,6 +14,11 @@ export interface TensorRef {
    * by operators, and before any code is generated: `[0, 2, 3, 1]` stores an N×C×H×W tensor channels-last.
    */
   order?: readonly number[];
+  /**
+   * Sizes of the logical axes in memory, where one has room for more than the tensor fills; absent means `shape`. Chosen
+   * together with layouts: see `appendInPlace`.
+   */
+  room?: readonly Dim[];
   /** Contents never change after the program is loaded: a weight that may be packed or reordered once. */
   readonly isConstant: boolean;
 }
@@ -24,8 +29,9 @@ export function newTensorRef(
   name: string,
   dtype: DType,
   shape: readonly Dim[],
-  options: { readonly order?: readonly number[]; readonly isConstant?: boolean } = {},
+  options: { readonly order?: readonly number[]; readonly room?: readonly Dim[]; readonly isConstant?: boolean } = {},
 ): TensorRef {
-  const { order, isConstant = false } = options;
-  return { kind: 'tensor', id: tensorCount++, name, dtype, shape, isConstant, ...(order && { order }) };
+  const { order, room, isConstant = false } = options;
+  const layout = { ...(order && { order }), ...(room && { room }) };
+  return { kind: 'tensor', id: tensorCount++, name, dtype, shape, isConstant, ...layout };
 }

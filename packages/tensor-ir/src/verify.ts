@@ -1,11 +1,20 @@
 // Checks programs and kernels of level 2. Every rewrite is followed by one of these in tests.
 
 import { Dim, productOf, shapeText } from './dim.ts';
-import { isNumeric } from './dtype.ts';
-import { type Axis, type Expr, walk } from './expr.ts';
+import { isFloat, isNumeric } from './dtype.ts';
+import { type Axis, dimension, type Expr, substituteAxes, walk } from './expr.ts';
 import type { Kernel } from './kernel.ts';
 import { printStage } from './print.ts';
-import type { MapStage, Program, ReduceStage, ScatterStage, SegmentsStage, Source, Stage } from './stage.ts';
+import type {
+  MapStage,
+  Program,
+  RecurrenceStage,
+  ReduceStage,
+  ScatterStage,
+  SegmentsStage,
+  Source,
+  Stage,
+} from './stage.ts';
 import { bodiesOf, sourcesOf } from './stage.ts';
 import { reusesOperands } from './structure.ts';
 import type { TensorRef } from './tensor-ref.ts';
@@ -108,6 +117,9 @@ export function verifyStage(stage: Stage, sources?: ReadonlySet<Source>): void {
     case 'scatter':
       verifyScatter(stage, sources);
       break;
+    case 'recurrence':
+      verifyRecurrence(stage, sources);
+      break;
     case 'view':
       verifyView(stage, stage.source, sources);
       break;
@@ -165,7 +177,7 @@ function verifyReduce(stage: ReduceStage, sources: ReadonlySet<Source> | undefin
 function verifySegments(stage: SegmentsStage, sources: ReadonlySet<Source> | undefined): void {
   const { along, segments, shape } = stage;
   if (!(along in shape)) fail(stage, `there is no axis ${along}`);
-  let end = Dim.constant(0);
+  let end = stage.begin ?? Dim.constant(0);
   for (const [at, { axes, body, offset }] of segments.entries()) {
     const length = axes[along]?.size ?? Dim.constant(0);
     verifyAxes(
@@ -198,6 +210,35 @@ function verifyScatter(stage: ScatterStage, sources: ReadonlySet<Source> | undef
   if (!isCombined) fail(stage, `no ${combine} of ${dtype}`);
 }
 
+function verifyRecurrence(stage: RecurrenceStage, sources: ReadonlySet<Source> | undefined): void {
+  const { step, state, inner, parts, shape } = stage;
+  if (!isFloat(stage.dtype)) fail(stage, `a state of ${stage.dtype}`);
+  const steps = step.size.add(1);
+  if (shape.length < 2 || !shape[0].equals(steps) || !shape[1].is(parts.length)) {
+    fail(stage, `${parts.length} parts and ${steps} states for a shape of ${shapeText(shape)}`);
+  }
+  if (state.dtype !== stage.dtype || !sameShape(state.shape, shape.slice(1))) {
+    fail(stage, `its state is ${state.dtype}${shapeText(state.shape)}`);
+  }
+  for (const { axes, initial } of parts) {
+    verifyAxes(stage, axes, shape.slice(2));
+    verifyBody(stage, axes, 'initial', initial, sources);
+  }
+  const known = sources && new Set<Source>([...sources, state]);
+  for (const own of inner) {
+    // The step is one more axis of what is computed in it.
+    const held = substituteStep(own, step);
+    verifyStage(held, known);
+    known?.add(own);
+  }
+  for (const { axes, next } of parts) verifyBody(stage, [...axes, step], 'next', next, known);
+}
+
+/** The stage at step 0: what it is does not depend on the step. */
+function substituteStep<T extends MapStage | ReduceStage>(stage: T, step: Axis): T {
+  return { ...stage, body: substituteAxes(stage.body, new Map([[step, dimension(0)]])) };
+}
+
 function verifyView(stage: Stage, source: Source, sources: ReadonlySet<Source> | undefined): void {
   if (sources && !sources.has(source)) fail(stage, `${source.name} cannot be read here`);
   if (source.dtype !== stage.dtype) fail(stage, `a view of ${source.dtype} as ${stage.dtype}`);
@@ -224,6 +265,7 @@ function verifyClass(kernel: Kernel): void {
     case 'reduce':
     case 'scan':
     case 'scatter':
+    case 'recurrence':
       only(kernel.class);
       break;
     case 'row':

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { differenceOf, type PlainTensors, type RelativeTolerance } from './plain-tensor.ts';
 import { RuntimeError, RuntimeProcess } from './runtime-process.ts';
-import type { LoadResult } from './runtime-worker.ts';
+import type { LoadResult, RunTime } from './runtime-worker.ts';
 import type { LoadRequest, RuntimeSpec } from './runtimes.ts';
 import { percentile } from './statistics.ts';
 
@@ -19,6 +19,7 @@ export interface MeasureOptions {
   readonly request: LoadRequest;
   readonly feeds: PlainTensors;
   readonly tolerance: RelativeTolerance;
+  /** Runs before the measured ones; fewer when they take longer than the measured ones shall. */
   readonly warmup: number;
   /** Of measured runs, for each runtime. */
   readonly seconds: number;
@@ -35,6 +36,8 @@ export interface Measurement {
   readonly firstRunMs: number;
   readonly p50Ms: number;
   readonly p90Ms: number;
+  /** Median of the processor time of a run, all threads together: on a busy machine it says more than the other times. */
+  readonly cpuMs: number;
   readonly runs: number;
   readonly peakBytes: number;
   /** What Node held before the model was loaded; part of the peak. */
@@ -58,7 +61,7 @@ export async function measure(contestants: readonly Contestant[], options: Measu
     warmPageCache(file);
   const processes: RuntimeProcess[] = [];
   try {
-    const started: { runtime: RuntimeProcess; load: LoadResult; firstMs: number; samples: number[] }[] = [];
+    const started: { runtime: RuntimeProcess; load: LoadResult; firstMs: number; samples: RunTime[] }[] = [];
     let reference: PlainTensors | undefined;
     for (const [at, { name, spec }] of contestants.entries()) {
       progress(at / contestants.length / 4, `loading ${name}`);
@@ -79,9 +82,10 @@ export async function measure(contestants: readonly Contestant[], options: Measu
       }
       started.push({ runtime, load, firstMs: first.ms, samples: [] });
     }
-    for (const { runtime } of started) await runtime.warmup(options.warmup);
+    for (const { runtime } of started) await runtime.warmup(options.warmup, options.seconds * 1000);
     const roundMs = (options.seconds * 1000) / rounds;
-    const spent = (entry: { samples: readonly number[] }): number => entry.samples.reduce((sum, ms) => sum + ms, 0);
+    const spent = (entry: { samples: readonly RunTime[] }): number =>
+      entry.samples.reduce((sum, { ms }) => sum + ms, 0);
     // Slow models take longer than planned for a round: then fewer rounds are enough.
     for (let round = 0; round < rounds; round++) {
       for (const entry of started) {
@@ -91,7 +95,8 @@ export async function measure(contestants: readonly Contestant[], options: Measu
       }
       if (round >= 2 && started.every((entry) => spent(entry) >= options.seconds * 1000)) break;
     }
-    const base = percentile(started[0].samples, 0.5);
+    const timesOf = (samples: readonly RunTime[]): number[] => samples.map(({ ms }) => ms);
+    const base = percentile(timesOf(started[0].samples), 0.5);
     return await Promise.all(
       started.map(async ({ runtime, load, firstMs, samples }, at) => ({
         name: contestants[at].name,
@@ -99,12 +104,16 @@ export async function measure(contestants: readonly Contestant[], options: Measu
         threads: request.threads,
         loadMs: load.ms,
         firstRunMs: firstMs,
-        p50Ms: percentile(samples, 0.5),
-        p90Ms: percentile(samples, 0.9),
+        p50Ms: percentile(timesOf(samples), 0.5),
+        p90Ms: percentile(timesOf(samples), 0.9),
+        cpuMs: percentile(
+          samples.map(({ cpuMs }) => cpuMs),
+          0.5,
+        ),
         runs: samples.length,
         peakBytes: await runtime.memory(),
         baseBytes: load.baseMemory,
-        ratio: percentile(samples, 0.5) / base,
+        ratio: percentile(timesOf(samples), 0.5) / base,
       })),
     );
   } finally {

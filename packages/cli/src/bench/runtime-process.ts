@@ -3,7 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { siblingScript } from '../child-script.ts';
 import type { PlainTensors } from './plain-tensor.ts';
-import type { FirstResult, FromRuntime, LoadResult, ToRuntime } from './runtime-worker.ts';
+import type { FirstResult, FromRuntime, LoadResult, RunTime, ToRuntime } from './runtime-worker.ts';
 import type { LoadRequest, RuntimeSpec } from './runtimes.ts';
 
 /** Failures of a runtime are told with its name. */
@@ -35,12 +35,13 @@ export class RuntimeProcess {
     return this.#ask({ kind: 'first' });
   }
 
-  warmup(runs: number): Promise<void> {
-    return this.#ask({ kind: 'warmup', runs });
+  /** Starts no further run after `ms` milliseconds. */
+  warmup(runs: number, ms: number): Promise<void> {
+    return this.#ask({ kind: 'warmup', runs, ms });
   }
 
-  /** @returns milliseconds of each run */
-  round(ms: number): Promise<number[]> {
+  /** @returns times of each run */
+  round(ms: number): Promise<RunTime[]> {
     return this.#ask({ kind: 'round', ms });
   }
 

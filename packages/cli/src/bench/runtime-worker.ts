@@ -8,7 +8,8 @@ import { type LoadedRuntime, type LoadRequest, openRuntime, type RuntimeSpec } f
 export type ToRuntime =
   | { readonly kind: 'load'; readonly spec: RuntimeSpec; readonly request: LoadRequest; readonly feeds: PlainTensors }
   | { readonly kind: 'first' }
-  | { readonly kind: 'warmup'; readonly runs: number }
+  /** Runs that often, but starts none after that long. */
+  | { readonly kind: 'warmup'; readonly runs: number; readonly ms: number }
   /** Runs for that long, at least once. */
   | { readonly kind: 'round'; readonly ms: number }
   | { readonly kind: 'memory' };
@@ -21,6 +22,11 @@ export interface LoadResult {
   readonly ms: number;
   /** Bytes that the process held before. */
   readonly baseMemory: number;
+}
+/** Milliseconds of one run by the clock, and of processors in all threads of the process. */
+export interface RunTime {
+  readonly ms: number;
+  readonly cpuMs: number;
 }
 export interface FirstResult {
   readonly ms: number;
@@ -46,16 +52,21 @@ async function handle(message: ToRuntime): Promise<unknown> {
       const ms = performance.now() - start;
       return { ms, outputs: runtime!.plain(outputs) } satisfies FirstResult;
     }
-    case 'warmup':
-      for (let at = 0; at < message.runs; at++) await runtime!.run();
+    case 'warmup': {
+      const end = performance.now() + message.ms;
+      for (let at = 0; at < message.runs && performance.now() < end; at++) await runtime!.run();
       return undefined;
+    }
     case 'round': {
-      const samples: number[] = [];
+      const samples: RunTime[] = [];
       const end = performance.now() + message.ms;
       do {
+        const before = process.cpuUsage();
         const start = performance.now();
         await runtime!.run();
-        samples.push(performance.now() - start);
+        const ms = performance.now() - start;
+        const { user, system } = process.cpuUsage(before);
+        samples.push({ ms, cpuMs: (user + system) / 1000 });
       } while (performance.now() < end);
       return samples;
     }

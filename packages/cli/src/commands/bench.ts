@@ -44,6 +44,7 @@ const defaultTolerance: RelativeTolerance = { max: 1e-3, mean: 2e-4 };
 const definitions = `load    creating the session from files that are in the page cache; importing the runtime's module is not counted
 first   the first run
 p50     median of the measured runs; p90: nine of ten were faster
+cpu     median processor time of a run, all threads together; on a busy machine the better figure
 peak    most memory the process ever held, Node itself included
 ratio   p50 relative to the first line: 2 means twice as slow`;
 
@@ -148,13 +149,14 @@ function measurementTable(measurements: readonly Measurement[]): string {
     `${formatMilliseconds(item.firstRunMs)} ms`,
     `${formatMilliseconds(item.p50Ms)} ms`,
     `${formatMilliseconds(item.p90Ms)} ms`,
+    `${formatMilliseconds(item.cpuMs)} ms`,
     String(item.runs),
     formatBytes(item.peakBytes),
     item.ratio >= 0.1 ? item.ratio.toFixed(2) : item.ratio.toPrecision(2),
   ]);
   return formatTable(
-    [['runtime', 'load', 'first', 'p50', 'p90', 'runs', 'peak', 'ratio'], ...rows],
-    [1, 2, 3, 4, 5, 6, 7],
+    [['runtime', 'load', 'first', 'p50', 'p90', 'cpu', 'runs', 'peak', 'ratio'], ...rows],
+    [1, 2, 3, 4, 5, 6, 7, 8],
   );
 }
 

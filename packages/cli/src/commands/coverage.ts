@@ -29,7 +29,7 @@ export function addCoverageCommand(program: Command, finish: (code: number) => v
     .summary('table of operators: which cases of ONNX pass on which provider')
     .description("Runs ONNX's backend tests and makes a table: operator × operator set × provider, as Markdown.")
     .argument('[folder]', 'folder of the suites')
-    .option('-p, --provider <ids>', 'providers to run, comma-separated', 'cpu,reference')
+    .option('-p, --provider <ids>', 'providers to run, comma-separated', 'cpu,webgpu,reference')
     .option('-o, --output <file>', 'write the table there instead of printing it')
     .option('--check <file>', 'compare the table with a file instead of printing it')
     .addHelpText('after', details)

@@ -33,8 +33,8 @@ const details = `
 Times are medians over the runs; a kernel that runs several times in a run counts with all of them. GFLOP/s and GB/s come
 from the kernel's tensor expressions: operations (a function such as exp counts as the 10 to 24 operations of its usual
 approximation), and the bytes of what it reads and writes, each once. The last column is the time that the machine's limits
-allow divided by the time taken. The limits are measured first: multiplications with additions of float32 in registers of
-128 bits, and a copy of more memory than caches hold. Data that comes from caches, and arithmetic on smaller types, can go
+allow divided by the time taken. The limits are measured first: multiplications with additions of float32 in vector
+registers, and a copy of more memory than caches hold. Data that comes from caches, and arithmetic on smaller types, can go
 beyond 100 %.
 
 Host overhead is the part of a run that no kernel and no host node accounts for: checks, copies in and out, launching.
@@ -111,7 +111,7 @@ async function tracedRuns(
 }
 
 function limitText({ flops, bandwidth }: MachineRates): string {
-  return `${(flops / 1e9).toFixed(1)} GFLOP/s (float32, 128-bit vectors), ${(bandwidth / 1e9).toFixed(1)} GB/s (copy)`;
+  return `${(flops / 1e9).toFixed(1)} GFLOP/s (float32), ${(bandwidth / 1e9).toFixed(1)} GB/s (copy)`;
 }
 
 function withShares(summary: TraceSummary, rates: MachineRates | undefined) {

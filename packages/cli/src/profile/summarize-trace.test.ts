@@ -27,7 +27,7 @@ const run = (ms: number): ChromeTraceEvent[] => [
 it('takes medians over runs and adds up the parts of a kernel', () => {
   const { kernels, runMs, overheadMs } = summarizeTrace([run(3), run(1), run(2)]);
   expect(kernels).toMatchObject([
-    { kind: 'product', nodes, ms: 4, flops: 100, bytes: 10 },
+    { kind: 'product', nodes, ms: 4, leastMs: 2, flops: 100, bytes: 10 },
     { kind: 'host', nodes: ['n (Loop)'], ms: 1, flops: 0 },
   ]);
   expect(runMs).toBe(5.5);

@@ -12,6 +12,8 @@ export interface KernelTime {
   readonly launches: number;
   /** Median over the runs of the time in one run. */
   readonly ms: number;
+  /** The least of these times: what other processes disturb least. */
+  readonly leastMs: number;
   /** Work in one run; 0 where nobody counts it. */
   readonly flops: number;
   readonly bytes: number;
@@ -63,7 +65,7 @@ export function summarizeTrace(runs: readonly (readonly ChromeTraceEvent[])[]): 
   }
   const kernels = [...entries.values()].map(({ ms, ...entry }): KernelTime => {
     const all = Array.from({ length: runs.length }, (_, run) => ms[run] ?? 0);
-    return { ...entry, ms: percentile(all, 0.5) };
+    return { ...entry, ms: percentile(all, 0.5), leastMs: Math.min(...all) };
   });
   return {
     kernels: kernels.sort((a, b) => b.ms - a.ms),

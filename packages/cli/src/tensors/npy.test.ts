@@ -99,9 +99,9 @@ describe('what is written is read back', () => {
 });
 
 it('widens types that NumPy lacks', () => {
-  const types = ['bfloat16', 'float8e5m2', 'float4e2m1', 'int4', 'uint2'] as const;
+  const types = ['bfloat16', 'float8e5m2', 'float6e3m2', 'float4e2m1', 'int4', 'uint2'] as const;
   const read = types.map((type) => readNpy(writeNpy(encodeElements(type, [0, 1, 2], [3]))));
-  expect(read.map((tensor) => tensor.type)).toEqual(['float32', 'float32', 'float32', 'int8', 'uint8']);
+  expect(read.map((tensor) => tensor.type)).toEqual(['float32', 'float32', 'float32', 'float32', 'int8', 'uint8']);
   for (const tensor of read) expect([...tensor.data]).toEqual([0, 1, 2]);
 });
 

@@ -3,7 +3,7 @@
 
 import { OnnxTsError, Tensor, type TypedArray } from '@onnx-ts/core';
 import { arrayTypeOf, elementCount } from '@onnx-ts/core/internal';
-import { type DType, isPacked } from '@onnx-ts/tensor-ir';
+import { type DType, isPacked, isSmallFloat } from '@onnx-ts/tensor-ir';
 import { decodeElements } from './elements.ts';
 
 const magic = '\x93NUMPY';
@@ -170,7 +170,7 @@ function elementsForNumpy(tensor: Tensor): { readonly descr: string; readonly by
   const code = codeByDType.get(type);
   if (code) return { descr: `${/1$/.test(code) ? '|' : '<'}${code}`, bytes: bytesOf(tensor.data as TypedArray) };
   const values = decodeElements(tensor) as ArrayLike<number>;
-  if (!isPacked(type) || type === 'float4e2m1') return { descr: '<f4', bytes: bytesOf(Float32Array.from(values)) };
+  if (!isPacked(type) || isSmallFloat(type)) return { descr: '<f4', bytes: bytesOf(Float32Array.from(values)) };
   if (type === 'int4' || type === 'int2') return { descr: '|i1', bytes: bytesOf(Int8Array.from(values)) };
   return { descr: '|u1', bytes: bytesOf(Uint8Array.from(values)) };
 }

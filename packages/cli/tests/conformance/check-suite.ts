@@ -7,7 +7,7 @@ import known from './known-failures.json' with { type: 'json' };
 import { suiteFolder } from './test-data.ts';
 
 export interface SuiteOptions {
-  readonly provider: 'cpu' | 'reference';
+  readonly provider: 'cpu' | 'webgpu' | 'reference';
   readonly threads?: number;
   /** False for cases that the provider must run alone, without operators left to the host. */
   readonly fallback: boolean;

@@ -1,8 +1,11 @@
-// Where the test data is. Without it tests are skipped, and fail under CI.
+// What the machine has of what tests need: test data, and an adapter for WebGPU. Without it tests are skipped, and fail
+// under CI.
 
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { hostInfo } from '@onnx-ts/core/internal';
+import { webgpu } from '@onnx-ts/webgpu';
 
 const beside = fileURLToPath(new URL('../../../../../shared', import.meta.url));
 
@@ -20,4 +23,15 @@ if (!hasTestData) {
 /** Folder of a suite, such as `onnx-backend-tests/node`. */
 export function suiteFolder(suite: string): string {
   return join(testData, suite);
+}
+
+const [device] = await webgpu().discover(hostInfo());
+
+/** WebGPU can be used here. */
+export const hasAdapter = device.usable;
+
+if (!hasAdapter) {
+  const message = `no WebGPU (${device.reason}): install a Vulkan driver, or name one in VK_DRIVER_FILES`;
+  if (process.env.CI) throw new Error(message);
+  console.warn(`SKIPPED: ${message}`);
 }

@@ -46,7 +46,7 @@ function finish(
 function linearClassifier(b: CaseBuilder): void {
   const { x, features } = rows(b, b.dtype('T1'));
   const classes = b.draws.pick([3, 2, 4]);
-  b.allow({ ulps: 32, spread: 32 });
+  b.allow({ ulps: 32, spread: 32, absolute: 1e-7 });
   finish(b, 'LinearClassifier', 2, [x], {
     coefficients: floats(numbers(b, classes * features)),
     intercepts: floats(numbers(b, classes)),

@@ -7,6 +7,7 @@ import type { CaseBuilder } from '../case-builder.ts';
 import { float } from '../graph-builder.ts';
 import { countOf, drawBroadcastable, drawShape } from '../random.ts';
 import { drawFloats, drawIntegers, encodeTensor, type ValueKind } from '../values.ts';
+import { keyMask } from './attention.ts';
 import { drawWindow } from './conv.ts';
 import { drawAxis, signedAxis } from './movement.ts';
 
@@ -88,7 +89,12 @@ function channelsLast(op: string): Generator {
     b.allowSums(from * countOf(window.kernel) + 1, 8);
     const bias = b.draws.maybe(() => b.random(dtype, [to], kinds));
     const activation = op === 'NhwcFusedConv' ? b.draws.pick(['Relu', 'Tanh', 'Sigmoid']) : undefined;
-    const inputs = [b.random(dtype, x, kinds), b.random(dtype, [to, from, ...window.kernel], kinds), bias];
+    const image = b.random(dtype, x, kinds);
+    const weight = (): string => b.random(dtype, [to, from, ...window.kernel], kinds);
+    const inputs = [image, weight(), bias];
+    // The rest of the sum comes from another convolution.
+    const hasRest = op === 'NhwcFusedConv' && b.draws.oneIn(3);
+    if (hasRest) inputs.push(b.op('NhwcConv', [image, weight()], window.attributes, domain));
     b.output(b.op(op, inputs, { ...window.attributes, activation }, domain), dtype);
   };
 }
@@ -444,7 +450,7 @@ function quantizedAttention(b: CaseBuilder): void {
     b.random('float32', [3 * hidden], ['unit'], 'initializer'),
     b.operand(encodeTensor('float32', [], [0.01])),
     b.operand(drawFloats(b.draws, 'float32', perColumn ? [3 * hidden] : [], 0.005, 0.02), 'initializer'),
-    undefined,
+    b.draws.oneIn(3) ? b.operand(keyMask(b, batch, past + length)) : undefined,
     zero(b, left),
     b.operand(drawIntegers(b.draws, right, [], right === 'uint8' ? 0 : -10, 10), 'initializer'),
     past > 0 ? b.random('float32', [2, batch, heads, past, size], ['unit']) : undefined,
@@ -489,7 +495,7 @@ function dynamicLstm(b: CaseBuilder): void {
     undefined,
     b.draws.maybe(() => b.random('float32', [directions, batch, hidden], ['unit'])),
     b.draws.maybe(() => b.random('float32', [directions, batch, hidden], ['unit'])),
-    undefined,
+    b.draws.oneIn(3) ? b.random('float32', [directions, 3 * hidden], ['unit']) : undefined,
     wScale,
     wZero,
     rScale,

@@ -5,6 +5,7 @@ import type { CaseBuilder } from '../case-builder.ts';
 import { countOf, drawShape } from '../random.ts';
 import { encodeTensor, type ValueKind } from '../values.ts';
 import { signedAxis } from './movement.ts';
+import { batchedScan, growing, nested } from './nested.ts';
 
 const kinds: readonly ValueKind[] = ['small', 'unit'];
 
@@ -70,7 +71,7 @@ function loop(b: CaseBuilder): void {
 }
 
 function scan(b: CaseBuilder): void {
-  const shape = drawShape(b.draws, { minRank: 1, maxRank: 3, budget: 60, least: 1 });
+  const shape = drawShape(b.draws, { minRank: 1, maxRank: 4, budget: 60 });
   const axis = b.draws.below(shape.length);
   const inner = shape.toSpliced(axis, 1);
   const initial = b.random('float32', inner, kinds);
@@ -166,7 +167,10 @@ export const control: Family = {
   cases: {
     If: branch,
     Loop: loop,
-    Scan: (b) => (b.opset >= 11 ? scan(b) : loop(b)),
+    Scan: (b) => (b.opset >= 9 ? scan(b) : batchedScan(b)),
+    'Loop#nested': nested,
+    'If#nested': nested,
+    'Loop#growing': growing,
     SequenceConstruct: sequence,
     SplitToSequence: splitToSequence,
     'NonZero#late': (b) => (b.opset >= 13 ? late(b) : branch(b)),

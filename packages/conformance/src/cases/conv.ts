@@ -6,6 +6,7 @@ import type { CaseBuilder } from '../case-builder.ts';
 import type { Attributes } from '../graph-builder.ts';
 import { countOf } from '../random.ts';
 import { drawIntegers, encodeTensor, type ValueKind } from '../values.ts';
+import { factorKinds } from './matmul.ts';
 
 const kinds: readonly ValueKind[] = ['small', 'unit', 'normal'];
 
@@ -33,11 +34,11 @@ const defaultAutoPads = [undefined, 'NOTSET', 'VALID', 'SAME_UPPER', 'SAME_LOWER
 export function drawWindow(b: CaseBuilder, options: WindowOptions = {}): Window {
   const { dilates = true, smallPads = false, autoPads = defaultAutoPads } = options;
   const rank = b.draws.pick([2, 1, 3]);
-  const largest = [20, 12, 6][rank - 1];
+  const largest = [b.draws.oneIn(5) ? 70 : 20, b.draws.oneIn(8) ? 33 : 12, 6][rank - 1];
   const autoPad = b.draws.pickEarly(autoPads);
   const isExplicit = autoPad === undefined || autoPad === 'NOTSET';
   const axes = Array.from({ length: rank }, () => {
-    const kernel = b.draws.pick([3, 1, 2, 5, 4]);
+    const kernel = b.draws.pickEarly([3, 1, 2, 5, 4, 7]);
     const dilation = dilates ? b.draws.pickEarly([1, 2, 3]) : 1;
     const reach = dilation * (kernel - 1) + 1;
     const most = smallPads ? kernel - 1 : 3;
@@ -47,7 +48,7 @@ export function drawWindow(b: CaseBuilder, options: WindowOptions = {}): Window 
       kernel,
       dilation,
       pads,
-      stride: b.draws.pickEarly([1, 2, 3]),
+      stride: b.draws.pickEarly([1, 2, 3, 5]),
       image: b.draws.between(least, Math.max(least, largest)),
     };
   });
@@ -80,8 +81,10 @@ interface Channels {
 }
 
 function drawChannels(b: CaseBuilder): Channels {
-  const style = b.draws.below(5);
-  const batch = b.draws.pick([1, 2, 3]);
+  const style = b.draws.below(6);
+  const batch = b.draws.oneIn(40) && !b.isPeer ? 0 : b.draws.pick([1, 2, 3]);
+  // Enough of them for several panels of a template.
+  if (style === 5) return { batch, group: 1, from: b.draws.pick([32, 24, 65]), to: b.draws.pick([32, 40, 70]) };
   if (style === 3) return { batch, group: b.draws.pick([3, 8, 4, 16, 17]), from: 1, to: b.draws.pick([1, 2]) };
   if (style === 4)
     return { batch, group: b.draws.pick([2, 3, 4]), from: b.draws.pick([2, 3, 4]), to: b.draws.pick([2, 1, 3]) };
@@ -94,7 +97,8 @@ function conv(b: CaseBuilder): void {
   const window = drawWindow(b);
   b.allowSums(from * countOf(window.kernel) + 1, 2);
   const inputs = [
-    b.random(dtype, [batch, group * from, ...window.image], kinds),
+    // What padding is times a weight that is not finite is left open.
+    b.random(dtype, [batch, group * from, ...window.image], factorKinds(b)),
     b.random(dtype, [group * to, from, ...window.kernel], kinds),
     b.draws.maybe(() => b.random(dtype, [group * to], kinds)),
   ];

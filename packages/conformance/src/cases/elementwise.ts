@@ -16,17 +16,19 @@ interface UnaryOptions {
   readonly ulps?: number;
   /** Steps at the largest magnitude, where a formula cancels. */
   readonly spread?: number;
+  /** What may be lost where an intermediate result is below the normal numbers. */
+  readonly absolute?: number;
   readonly attributes?: (b: CaseBuilder) => Attributes;
   readonly result?: DType;
   readonly constraint?: string;
 }
 
 function unary(op: string, options: UnaryOptions = {}): Generator {
-  const { kinds = allKinds, ulps = 0, spread = 0, attributes, result, constraint = 'T' } = options;
+  const { kinds = allKinds, ulps = 0, spread = 0, absolute = 0, attributes, result, constraint = 'T' } = options;
   return (b) => {
     const dtype = b.dtype(constraint);
     // Peers subtract 1 from exp(x).
-    b.allow({ ulps, spread, absolute: b.isPeer && /elu$/i.test(op) ? 8 * epsilonOf(dtype) : 0 });
+    b.allow({ ulps, spread, absolute: b.isPeer && /elu$/i.test(op) ? 8 * epsilonOf(dtype) : absolute });
     const x = b.random(dtype, drawShape(b.draws), kinds);
     b.output(b.op(op, [x], attributes?.(b)), result ?? dtype);
   };
@@ -49,9 +51,9 @@ function pair(op: string, result?: DType, constraint = 'T', kinds: readonly Valu
   };
 }
 
-/** Divisors other than 0 for integers; and not −1, by which the least integer cannot be divided. */
+/** For peers no 0 for integers, which ends their process; and not −1, by which the least integer cannot be divided. */
 function divisor(b: CaseBuilder, dtype: DType, dims: readonly number[]): string {
-  if (isFloat(dtype)) return b.random(dtype, dims, allKinds);
+  if (isFloat(dtype) || (!b.isPeer && b.draws.oneIn(3))) return b.random(dtype, dims, allKinds);
   const isNegative = !dtype.startsWith('u') && b.draws.coin();
   return b.operand(isNegative ? drawIntegers(b.draws, dtype, dims, -9, -2) : drawIntegers(b.draws, dtype, dims, 1, 9));
 }
@@ -85,9 +87,9 @@ const exactUnary = ['Abs', 'Neg', 'Ceil', 'Floor', 'Round', 'Sign', 'Relu', 'Sqr
 const inexactUnary: Readonly<Record<string, UnaryOptions>> = {
   Exp: { ulps: 8 },
   Log: { ulps: 8 },
-  Sin: { ulps: 8, spread: 0, kinds: bounded },
-  Cos: { ulps: 8, spread: 0, kinds: bounded },
-  Tan: { ulps: 12, kinds: ['small', 'unit', 'normal'] },
+  Sin: { ulps: 8, kinds: allKinds },
+  Cos: { ulps: 8, kinds: allKinds },
+  Tan: { ulps: 12, kinds: allKinds },
   Asin: { ulps: 8 },
   Acos: { ulps: 8 },
   Atan: { ulps: 8 },
@@ -103,13 +105,13 @@ const inexactUnary: Readonly<Record<string, UnaryOptions>> = {
   Softplus: { ulps: 8 },
   Softsign: { ulps: 2 },
   HardSwish: { ulps: 4 },
-  Mish: { ulps: 16 },
+  Mish: { ulps: 16, absolute: 1e-35 },
   Elu: { ulps: 8, attributes: oneOf('alpha', alphas) },
   Celu: { ulps: 8, attributes: oneOf('alpha', [1, 0.5, 2, -1]) },
   Selu: { ulps: 8, attributes: oneOf('alpha', alphas) },
   LeakyRelu: { ulps: 1, attributes: oneOf('alpha', alphas) },
   ThresholdedRelu: { attributes: oneOf('alpha', alphas) },
-  Swish: { ulps: 12, attributes: oneOf('alpha', alphas) },
+  Swish: { ulps: 12, absolute: 1e-35, attributes: oneOf('alpha', alphas) },
   HardSigmoid: {
     ulps: 2,
     spread: 1,
@@ -119,7 +121,7 @@ const inexactUnary: Readonly<Record<string, UnaryOptions>> = {
   Gelu: {
     ulps: 8,
     spread: 2,
-    kinds: ['small', 'unit', 'normal'],
+    kinds: ['small', 'unit', 'normal', 'special'],
     attributes: (b) => ({ approximate: b.draws.pick([undefined, 'none', 'tanh']) }),
   },
 };
@@ -129,7 +131,12 @@ function clip(b: CaseBuilder): void {
   const dtype = b.dtype();
   const x = b.random(dtype, drawShape(b.draws), allKinds);
   const unsigned = dtype.startsWith('u');
-  const bounds = [-1, 2].map((bound) => b.draws.maybe(() => (unsigned ? 2 : 0) + bound + b.draws.pick([0, 1, 2, -1])));
+  // The lower bound may be above the upper one, which then wins. What a NaN there means is left open.
+  const bounds = [-1, 2]
+    .map((bound) =>
+      b.draws.maybe(() => (unsigned ? 2 : 0) + bound + b.draws.pick([0, 1, 2, -1, 4, -Infinity, Infinity])),
+    )
+    .map((bound) => (bound === undefined || isFloat(dtype) || Number.isFinite(bound) ? bound : bound < 0 ? 0 : 100));
   const y = byInput
     ? b.op('Clip', [x, ...bounds.map((bound) => (bound === undefined ? undefined : b.scalar(dtype, bound)))])
     : b.op('Clip', [x], {
@@ -144,9 +151,11 @@ function pow(b: CaseBuilder): void {
   const [, left, right] = drawBroadcastable(b.draws, 2);
   b.allow({ ulps: 12 });
   const isWhole = !isFloat(base);
-  const x = b.random(base, left, isWhole ? ['small', 'unit'] : ['small', 'unit', 'normal', 'special', 'positive']);
+  const wholeKinds: readonly ValueKind[] = b.isPeer ? ['small', 'unit'] : ['small', 'unit', 'wide', 'special'];
+  const x = b.random(base, left, isWhole ? wholeKinds : ['small', 'unit', 'normal', 'special', 'positive', 'wide']);
   const type = exponent ?? base;
-  const whole = drawIntegers(b.draws, type, right, 0, 4);
+  const isSigned = !type.startsWith('u');
+  const whole = drawIntegers(b.draws, type, right, isSigned && !isWhole && b.draws.coin() ? -4 : 0, 4);
   const isSpecial = isFloat(type) && !isWhole && b.draws.coin();
   const y = isSpecial ? b.random(type, right, ['unit', 'normal', 'special']) : b.operand(whole);
   b.output(b.op('Pow', [x, y]), base);
@@ -175,7 +184,9 @@ function shrink(b: CaseBuilder): void {
 function bitShift(b: CaseBuilder): void {
   const dtype = b.dtype();
   const [, left, right] = drawBroadcastable(b.draws, 2);
-  const amount = drawIntegers(b.draws, dtype, right, 0, Number(dtype.slice(4)) - 1);
+  // More bits than there are leave 0.
+  const most = Number(dtype.slice(4)) - (b.isPeer || b.draws.coin() ? 1 : -9);
+  const amount = drawIntegers(b.draws, dtype, right, 0, most);
   const direction = b.draws.pick(['LEFT', 'RIGHT']);
   b.output(b.op('BitShift', [b.random(dtype, left, allKinds), b.operand(amount)], { direction }), dtype);
 }
@@ -192,8 +203,8 @@ function isInf(b: CaseBuilder): void {
 function swiglu(b: CaseBuilder): void {
   const dtype = b.dtype();
   const [, left, right] = drawBroadcastable(b.draws, 2);
-  b.allow({ ulps: 12 });
-  const inputs = [b.random(dtype, left), b.random(dtype, right)];
+  b.allow({ ulps: 12, absolute: 1e-34 });
+  const inputs = [b.random(dtype, left, bounded), b.random(dtype, right, bounded)];
   b.output(b.op('SwiGLU', inputs, oneOf('alpha', alphas)(b)), dtype);
 }
 

@@ -30,9 +30,10 @@ function position(generator: Generator, size: number, signed: boolean): number {
 
 function gather(b: CaseBuilder): void {
   const dtype = b.dtype();
-  const shape = drawShape(b.draws, { minRank: 1, maxRank: 4, budget: 500, least: 1 });
+  const shape = drawShape(b.draws, { minRank: 1, maxRank: 6, budget: 500 });
   const axis = drawAxis(b, shape.length);
-  const picked = drawShape(b.draws, { maxRank: 3, budget: 30 });
+  // Nothing can be picked from an empty axis.
+  const picked = shape[axis] === 0 ? [0] : drawShape(b.draws, { maxRank: 3, budget: 30 });
   const signed = b.opset >= 11;
   const indices = indexTensor(b, picked, (generator) => position(generator, shape[axis], signed));
   const attributes = { axis: axis === 0 && b.draws.coin() ? undefined : signedAxis(b, axis, shape.length) };
@@ -78,9 +79,10 @@ function scatterElements(op: string): (b: CaseBuilder) => void {
     const shape = drawShape(b.draws, { minRank: 1, maxRank: 4, budget: 500, least: 1 });
     const axis = drawAxis(b, shape.length);
     const picked = shape.map((size, at) => (b.draws.coin() || at === axis ? size : b.draws.between(1, size)));
-    const isUnique = !combines;
+    // ONNX leaves open which of them stays; here, it is the last.
+    const isUnique = !combines && (b.isPeer || b.draws.coin());
     // Without a rule for what meets in one place, no two may.
-    const count = isUnique ? b.draws.between(1, shape[axis]) : b.draws.pick([shape[axis], 1, shape[axis] + 2]);
+    const count = isUnique ? b.draws.between(0, shape[axis]) : b.draws.pick([shape[axis], 1, shape[axis] + 2, 0]);
     picked[axis] = count;
     const generator = b.draws.generator();
     const inner = countOf(picked.slice(axis + 1));
@@ -137,10 +139,13 @@ function scatterND(b: CaseBuilder): void {
     }
     return tuple;
   }).flat();
-  const indices = b.operand(encodeTensor('int64', [count, length], values));
+  // A list of tuples may have any number of axes.
+  const halves = count % 2 === 0 && b.draws.coin() ? [count / 2, 2] : [count];
+  const outer = count === 1 && b.draws.coin() ? [] : halves;
+  const indices = b.operand(encodeTensor('int64', [...outer, length], values));
   const kinds = combines && isFloat(dtype) ? (['small'] as const) : allKinds;
   if (reduction === 'mul') b.allow({ ulps: 8 });
-  const updates = b.random(dtype, [count, ...shape.slice(length)], kinds);
+  const updates = b.random(dtype, [...outer, ...shape.slice(length)], kinds);
   b.output(b.op('ScatterND', [b.random(dtype, shape, kinds), indices, updates], { reduction }), dtype);
 }
 
@@ -169,25 +174,37 @@ function compress(b: CaseBuilder): void {
 
 function nonZero(b: CaseBuilder): void {
   const dtype = b.dtype('T', ['complex64', 'complex128']);
-  b.output(b.op('NonZero', [b.random(dtype, drawShape(b.draws, { minRank: 1 }), ['small', 'special', 'unit'])]));
+  b.output(
+    b.op('NonZero', [b.random(dtype, drawShape(b.draws, { minRank: b.isPeer ? 1 : 0 }), ['small', 'special', 'unit'])]),
+  );
 }
 
 function unique(b: CaseBuilder): void {
   const dtype = b.dtype('T', ['complex64', 'complex128']);
-  const shape = drawShape(b.draws, { minRank: 1, maxRank: 3, budget: 100 });
+  const shape = drawShape(b.draws, { minRank: 1, maxRank: 4, budget: 100 });
   const axis = b.draws.maybe(() => signedAxis(b, drawAxis(b, shape.length), shape.length));
   const sorted = b.draws.maybe(() => b.draws.below(2));
   const outputs = [true, ...Array.from({ length: 3 }, () => b.draws.coin())];
-  b.outputs(b.ops('Unique', [b.random(dtype, shape, ['small'])], { axis, sorted }, { outputs }));
+  b.outputs(
+    b.ops(
+      'Unique',
+      [b.random(dtype, shape, b.isPeer ? ['small'] : ['small', 'spiked', 'special'])],
+      { axis, sorted },
+      { outputs },
+    ),
+  );
 }
 
 function oneHot(b: CaseBuilder): void {
   const [indexType, depthType, dtype] = [b.dtype('T1'), b.dtype('T2'), b.dtype('T3')];
-  const depth = b.draws.between(1, 9);
-  const shape = drawShape(b.draws, { maxRank: 3, budget: 50 });
+  const depth = b.draws.between(b.isPeer ? 1 : 0, 9);
+  const shape = drawShape(b.draws, { maxRank: 5, budget: 50 });
   const generator = b.draws.generator();
   const low = indexType.startsWith('u') ? 0 : -depth - 1;
-  const indices = Array.from({ length: countOf(shape) }, () => generator.between(low, depth + 1));
+  const isWide = indexType === 'int64' || indexType === 'float64';
+  const indices = Array.from({ length: countOf(shape) }, () =>
+    isWide && generator.below(8) === 7 ? 2 ** 32 + generator.below(9) : generator.between(low, depth + 1),
+  );
   const rank = shape.length + 1;
   const axis = b.draws.maybe(() => signedAxis(b, drawAxis(b, rank), rank));
   const inputs = [

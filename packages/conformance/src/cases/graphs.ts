@@ -16,18 +16,26 @@ interface Item {
   readonly isExact: boolean;
 }
 
+type GraphType = 'float32' | 'float64' | 'float16';
+
 const largestCount = 5000;
-const largestSize = 1e4;
+/** Squares of these must be finite, too. */
+const largestSizes = { float32: 1e4, float64: 1e4, float16: 60 };
 
 class RandomGraph {
   readonly b: CaseBuilder;
+  readonly dtype: GraphType;
   readonly items: Item[] = [];
   /** Largest bound met, for the tolerance. */
   #peak = 1;
-  #roundsToHalf = false;
+  #roundsToHalf: boolean;
+  readonly #largestSize: number;
 
-  constructor(b: CaseBuilder) {
+  constructor(b: CaseBuilder, dtype: GraphType) {
     this.b = b;
+    this.dtype = dtype;
+    this.#largestSize = largestSizes[dtype];
+    this.#roundsToHalf = dtype === 'float16';
   }
 
   add(name: string, dims: readonly number[], size: number, isExact: boolean): Item {
@@ -39,7 +47,7 @@ class RandomGraph {
 
   /** A new tensor of small halves, which sums and products of a few keep exact. */
   fresh(dims: readonly number[], place: 'input' | 'any' = 'any'): Item {
-    return this.add(this.b.random('float32', dims, ['small'], place), dims, 4, true);
+    return this.add(this.b.random(this.dtype, dims, ['small'], place), dims, 4, true);
   }
 
   /** A recent value more often than an old one. */
@@ -70,7 +78,10 @@ class RandomGraph {
     // An input or a constant is an output under a name of its own.
     for (const name of others) b.graph.output(made.has(name) ? name : this.op('Identity', [name]));
     if (b.draws.oneIn(6)) b.graph.output(this.op('Identity', [last.name]));
-    b.allow({ ulps: 64, absolute: this.#peak * (this.#roundsToHalf ? 2 ** -8 : 2 ** -23 * 200) });
+    b.allow({
+      ulps: 64,
+      absolute: this.#peak * (this.dtype === 'float16' ? 2 ** -5 : this.#roundsToHalf ? 2 ** -8 : 2 ** -23 * 200),
+    });
   }
 
   step(): void {
@@ -111,11 +122,11 @@ class RandomGraph {
     } else if (op === 'Sqrt') {
       const positive = this.op('Add', [
         this.op('Abs', [x.name]),
-        this.b.graph.initializer(encodeTensor('float32', [], [1])),
+        this.b.graph.initializer(encodeTensor(this.dtype, [], [1])),
       ]);
       this.add(this.op('Sqrt', [positive]), x.dims, Math.sqrt(x.size + 1), false);
     } else if (op === 'Clip') {
-      const [low, high] = [-2, 3].map((bound) => this.b.graph.initializer(encodeTensor('float32', [], [bound])));
+      const [low, high] = [-2, 3].map((bound) => this.b.graph.initializer(encodeTensor(this.dtype, [], [bound])));
       this.add(this.op('Clip', [x.name, low, high]), x.dims, 3, x.isExact);
     } else if (op === 'Floor') {
       // Not of a value that may lie on either side of a whole number.
@@ -136,14 +147,14 @@ class RandomGraph {
     const operands = b.draws.coin() ? [x, y] : [y, x];
     const isExact = x.isExact && y.isExact;
     if (op === 'Div') {
-      const one = b.graph.initializer(encodeTensor('float32', [], [1]));
+      const one = b.graph.initializer(encodeTensor(this.dtype, [], [1]));
       const divisor = this.op('Add', [this.op('Abs', [y.name]), one]);
       this.add(this.op('Div', [x.name, divisor]), x.dims, x.size, false);
       return;
     }
     const size =
       op === 'Mul' ? x.size * y.size : op === 'Add' || op === 'Sub' ? x.size + y.size : Math.max(x.size, y.size);
-    if (size > largestSize) {
+    if (size > this.#largestSize) {
       this.add(this.op('Tanh', [x.name]), x.dims, 1, false);
       return;
     }
@@ -252,7 +263,7 @@ class RandomGraph {
     const op = b.draws.pick(['ReduceMean', 'ReduceMax', 'ReduceSum', 'ReduceL2', 'CumSum']);
     const n = x.dims[axis];
     if (op === 'CumSum') {
-      if (x.size * n > largestSize) return this.unary();
+      if (x.size * n > this.#largestSize) return this.unary();
       this.add(
         this.op(op, [x.name, this.b.graph.initializer(encodeTensor('int64', [], [axis]))]),
         x.dims,
@@ -301,7 +312,7 @@ class RandomGraph {
         };
         const centred = this.op('Sub', [x.name, mean(x.name)]);
         const variance = mean(this.op('Mul', [centred, centred]));
-        const half = b.graph.initializer(encodeTensor('float32', [], [0.5]));
+        const half = b.graph.initializer(encodeTensor(this.dtype, [], [0.5]));
         const name = this.op('Div', [centred, this.op('Sqrt', [this.op('Add', [variance, half])])]);
         this.add(name, x.dims, Math.sqrt(inner), false);
         return;
@@ -320,14 +331,14 @@ class RandomGraph {
     if (b.draws.below(3) === 2 && m * m * countOf(x.dims.slice(0, -2)) <= largestCount) {
       const perm = x.dims.map((_, axis) => (axis === rank - 1 ? rank - 2 : axis === rank - 2 ? rank - 1 : axis));
       const other = this.op('Transpose', [x.name], { perm });
-      if (x.size * x.size * k > largestSize) return this.normalize();
+      if (x.size * x.size * k > this.#largestSize) return this.normalize();
       this.add(this.op('MatMul', [x.name, other]), [...x.dims.slice(0, -1), m], x.size * x.size * k, false);
       return;
     }
     const n = drawSize(b.draws, Math.min(33, Math.floor(largestCount / countOf(x.dims.slice(0, -1)))));
     const bound = 1 / Math.sqrt(k);
     const weight = b.operand(
-      drawFloats(b.draws, 'float32', [k, n], -bound, bound),
+      drawFloats(b.draws, this.dtype, [k, n], -bound, bound),
       b.draws.coin() ? 'initializer' : 'any',
     );
     const size = x.size * Math.sqrt(k);
@@ -348,7 +359,7 @@ class RandomGraph {
       const [to, kernel] = [b.draws.pick([2, 1, 4, 8]), b.draws.pick([3, 1])];
       if (n * to * h * w > largestCount) return this.unary();
       const bound = 1 / Math.sqrt(c * kernel * kernel);
-      const weight = b.operand(drawFloats(b.draws, 'float32', [to, c, kernel, kernel], -bound, bound), 'initializer');
+      const weight = b.operand(drawFloats(b.draws, this.dtype, [to, c, kernel, kernel], -bound, bound), 'initializer');
       const pad = (kernel - 1) / 2;
       const bias = b.draws.maybe(() => this.fresh([to]).name);
       const name = this.op('Conv', [x.name, weight, bias], { pads: [pad, pad, pad, pad] });
@@ -368,12 +379,12 @@ class RandomGraph {
     const condition = b.draws.pick(exact);
     const bool = this.op(b.draws.pick(['Greater', 'LessOrEqual', 'Equal']), [
       condition.name,
-      b.graph.initializer(encodeTensor('float32', [], [0.5])),
+      b.graph.initializer(encodeTensor(this.dtype, [], [0.5])),
     ]);
     if (b.draws.oneIn(3) && condition.dims.length > 0 && countOf(condition.dims) > 0) {
       const indices = this.op('ArgMax', [condition.name], { axis: -1, keepdims: 1 });
       this.add(
-        this.op('Cast', [indices], { to: codeOfDType('float32') }),
+        this.op('Cast', [indices], { to: codeOfDType(this.dtype) }),
         condition.dims.with(-1, 1),
         condition.dims.at(-1)!,
         true,
@@ -382,7 +393,7 @@ class RandomGraph {
     }
     const same = this.items.filter((item) => isStretchable(condition.dims, item.dims));
     if (same.length === 0) {
-      this.add(this.op('Cast', [bool], { to: codeOfDType('float32') }), condition.dims, 1, true);
+      this.add(this.op('Cast', [bool], { to: codeOfDType(this.dtype) }), condition.dims, 1, true);
       return;
     }
     const x = b.draws.pick(same);
@@ -403,7 +414,7 @@ class RandomGraph {
     if (isHalf && !x.isExact) this.#roundsToHalf = true;
     const isHere = type === 'int8' && x.size > 60;
     this.add(
-      this.op('Cast', [isHere ? there : changed], { to: codeOfDType('float32') }),
+      this.op('Cast', [isHere ? there : changed], { to: codeOfDType(this.dtype) }),
       x.dims,
       2 * x.size,
       x.isExact && !(type === 'bfloat16' && x.size > 30),
@@ -417,9 +428,9 @@ function isStretchable(from: readonly number[], to: readonly number[]): boolean 
   return from.every((size, at) => size === 1 || size === to[to.length - from.length + at]);
 }
 
-function randomGraph(b: CaseBuilder, start: () => readonly number[]): void {
+function randomGraph(b: CaseBuilder, start: () => readonly number[], dtype: GraphType = 'float32'): void {
   if (b.opset < 13) return b.output(b.op('Neg', [b.random('float32', start())]));
-  const graph = new RandomGraph(b);
+  const graph = new RandomGraph(b, dtype);
   b.leavesRanksOpen = b.draws.oneIn(12);
   const count = b.draws.between(1, 3);
   for (let at = 0; at < count; at++)
@@ -432,6 +443,12 @@ export const graphs: Family = {
   name: 'graphs',
   cases: {
     'Add#any': (b) => randomGraph(b, () => drawShape(b.draws, { maxRank: 4, budget: 600 })),
+    'Add#half': (b) =>
+      randomGraph(b, () => drawShape(b.draws, { maxRank: 4, budget: 600 }), b.draws.pick(['float16', 'float64'])),
+    'Conv#half': (b) =>
+      randomGraph(b, () => [1, b.draws.pick([3, 1, 4, 8]), b.draws.pick([4, 5]), b.draws.pick([4, 7, 8])], 'float16'),
+    'MatMul#half': (b) =>
+      randomGraph(b, () => [b.draws.between(1, 3), b.draws.pick([4, 1, 7]), b.draws.pick([8, 3, 16, 33])], 'float16'),
     'MatMul#tokens': (b) =>
       randomGraph(b, () => [b.draws.between(1, 3), b.draws.pick([4, 1, 7, 8, 17]), b.draws.pick([8, 3, 16, 32, 33])]),
     'Conv#images': (b) =>

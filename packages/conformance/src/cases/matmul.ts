@@ -5,9 +5,12 @@ import type { Family } from '../case.ts';
 import type { CaseBuilder } from '../case-builder.ts';
 import { float } from '../graph-builder.ts';
 import { drawBroadcastable, drawSize, drawStretchable } from '../random.ts';
-import type { ValueKind } from '../values.ts';
+import { epsilonOf, type ValueKind } from '../values.ts';
 
-const kinds: readonly ValueKind[] = ['small', 'unit', 'normal'];
+/** Of factors. Peers leave open what sums with NaN and infinities are. */
+export function factorKinds(b: CaseBuilder): readonly ValueKind[] {
+  return b.isPeer ? ['small', 'unit', 'normal'] : ['small', 'unit', 'normal', 'small', 'unit', 'normal', 'spiked'];
+}
 
 /** Sizes of a product; seldom 0. */
 export function drawExtent(b: CaseBuilder, most = 70): number {
@@ -25,8 +28,12 @@ function drawProduct(b: CaseBuilder): { left: number[]; right: number[]; k: numb
   return { left: [...outer, m, k], right: [...other, k, n], k };
 }
 
+/** Sums of integers wrap. */
+const wholeKinds: readonly ValueKind[] = ['small', 'unit', 'normal', 'wide', 'special'];
+
 function matmul(b: CaseBuilder): void {
   const dtype = b.dtype();
+  const kinds = isFloat(dtype) ? factorKinds(b) : wholeKinds;
   const { left, right, k } = drawProduct(b);
   if (isFloat(dtype)) b.allowSums(k, 2);
   b.output(b.op('MatMul', [b.random(dtype, left, kinds), b.random(dtype, right, kinds)]), dtype);
@@ -34,6 +41,7 @@ function matmul(b: CaseBuilder): void {
 
 function gemm(b: CaseBuilder): void {
   const dtype = b.dtype();
+  const kinds = isFloat(dtype) ? factorKinds(b) : wholeKinds;
   const [m, n, k] = [drawExtent(b), drawExtent(b), drawExtent(b, 130)];
   const [transA, transB] = [b.draws.below(2), b.draws.below(2)];
   const left = transA ? [k, m] : [m, k];
@@ -82,12 +90,30 @@ const equations = [
   'a b , b c -> a c',
 ];
 
+/** Any equation of up to three terms: letters repeated, summed, in any order, an ellipsis of stretched axes. */
+function drawEquation(b: CaseBuilder): string {
+  const letters = [...'ijkAbz'].slice(0, b.draws.between(1, 6));
+  const hasDots = b.draws.oneIn(3);
+  const terms = Array.from({ length: b.draws.between(1, 3) }, () => {
+    const count = b.draws.below(4);
+    const term = Array.from({ length: count }, () => b.draws.pick(letters));
+    if (hasDots && b.draws.coin()) term.splice(b.draws.below(count + 1), 0, '...');
+    return term;
+  });
+  const left = terms.map((term) => term.join('')).join(',');
+  if (b.draws.oneIn(4)) return left;
+  const used = letters.filter((letter) => left.includes(letter));
+  const result = b.draws.shuffled(b.draws.some(used));
+  if (left.includes('...')) result.splice(b.draws.below(result.length + 1), 0, '...');
+  return `${left}${b.draws.oneIn(4) ? ' -> ' : '->'}${result.join('')}`;
+}
+
 function einsum(b: CaseBuilder): void {
   const dtype = b.dtype();
-  const equation = b.draws.pick(equations);
+  const equation = b.draws.coin() ? drawEquation(b) : b.draws.pick(equations);
   const sizes = new Map<string, number>();
   const sizeOf = (letter: string): number => {
-    if (!sizes.has(letter)) sizes.set(letter, drawSize(b.draws, 9));
+    if (!sizes.has(letter)) sizes.set(letter, drawExtent(b, 9));
     return sizes.get(letter)!;
   };
   const dots = Array.from({ length: b.draws.below(3) }, () => drawSize(b.draws, 4));
@@ -97,10 +123,10 @@ function einsum(b: CaseBuilder): void {
       .trim()
       .split(/(\.\.\.|\s+|)/)
       .filter((part) => part && part.trim() !== '')
-      .flatMap((part) => (part === '...' ? dots : [sizeOf(part)]));
-    return b.random(dtype, shape, kinds);
+      .flatMap((part) => (part === '...' ? drawStretchable(b.draws, dots) : [sizeOf(part)]));
+    return b.random(dtype, shape, isFloat(dtype) ? ['small', 'unit', 'normal'] : wholeKinds);
   });
-  if (isFloat(dtype)) b.allow({ ulps: 8, spread: 200 });
+  if (isFloat(dtype)) b.allow({ ulps: 8, spread: 400, absolute: 200 * epsilonOf(dtype) });
   b.output(b.op('Einsum', inputs, { equation }), dtype);
 }
 

@@ -31,15 +31,12 @@ function skipNorm(op: string): Generator {
       ...(hasBeta ? [b.draws.maybe(() => b.random(dtype, inner, kinds))] : []),
       b.draws.maybe(() => b.random(dtype, inner, kinds)),
     ];
-    const wantsSum = b.draws.coin();
-    const [y, , , sum] = b.ops(
-      op,
-      inputs,
-      { epsilon: b.draws.maybe(() => float(1e-5)) },
-      { domain, outputs: [true, false, false, wantsSum] },
-    );
+    // Statistics of the rows are for training: peers leave them unwritten.
+    const wantsOne = (): boolean => !b.isPeer && b.draws.oneIn(4);
+    const wanted = [true, hasBeta && wantsOne(), wantsOne(), b.draws.coin()];
+    const [y, ...more] = b.ops(op, inputs, { epsilon: b.draws.maybe(() => float(1e-5)) }, { domain, outputs: wanted });
     b.output(y, dtype);
-    if (wantsSum) b.output(sum);
+    b.outputs(more);
   };
 }
 
@@ -121,10 +118,13 @@ function fusedConv(b: CaseBuilder): void {
   const activation = b.draws.pick(['Relu', 'Tanh', 'Sigmoid', 'LeakyRelu', 'Clip', undefined]);
   const parameters = activation === 'LeakyRelu' ? [0.1] : activation === 'Clip' ? [-1, 2] : undefined;
   b.allow({ ulps: 16, spread: 4 + 4 * Math.sqrt(from * countOf(window.kernel)) });
+  const x = b.random(dtype, [batch, from, ...window.image], kinds);
+  const weight = (): string => b.random(dtype, [to, from, ...window.kernel], kinds);
   const inputs = [
-    b.random(dtype, [batch, from, ...window.image], kinds),
-    b.random(dtype, [to, from, ...window.kernel], kinds),
+    x,
+    weight(),
     b.draws.maybe(() => b.random(dtype, [to], kinds)),
+    b.draws.oneIn(3) ? b.op('Conv', [x, weight()], window.attributes) : undefined,
   ];
   const attributes = { ...window.attributes, activation, activation_params: parameters && { floats: parameters } };
   b.output(b.op('FusedConv', inputs, attributes, domain), dtype);
@@ -134,7 +134,9 @@ function groupNorm(op: string): Generator {
   return (b) => {
     const dtype = b.dtype();
     const [groups, each] = [b.draws.pick([2, 1, 4]), b.draws.pick([8, 1, 4])];
-    const shape = [b.draws.between(1, 2), b.draws.between(1, 5), b.draws.between(1, 5), groups * each];
+    const [batch, height, width] = [b.draws.between(1, 2), b.draws.between(1, 5), b.draws.between(1, 5)];
+    const isFirst = !b.isPeer && b.draws.oneIn(3);
+    const shape = isFirst ? [batch, groups * each, height, width] : [batch, height, width, groups * each];
     b.allow({ ulps: 16, spread: 32 });
     const inner = [groups * each];
     const gammaType = b.dtype('M');
@@ -145,7 +147,12 @@ function groupNorm(op: string): Generator {
     ];
     const isSkip = op === 'SkipGroupNorm';
     if (isSkip) inputs.push(b.random(dtype, shape, kinds));
-    const attributes = { groups, activation: b.draws.below(2), epsilon: b.draws.maybe(() => float(1e-3)) };
+    const attributes = {
+      groups,
+      activation: b.draws.below(2),
+      channels_last: isFirst ? 0 : undefined,
+      epsilon: b.draws.maybe(() => float(1e-3)),
+    };
     b.output(b.op(op, inputs, attributes, domain), dtype);
   };
 }
@@ -153,29 +160,39 @@ function groupNorm(op: string): Generator {
 function matMulNBits(b: CaseBuilder): void {
   const dtype = b.dtype('T1');
   const bits = b.draws.pick([4, 8, 2]);
-  const block = b.draws.pick([16, 32, 64]);
-  const [n, k] = [b.draws.pick([3, 1, 8, 16, 17]), b.draws.pick([16, 32, 64, 20, 96, 100])];
+  const block = b.draws.pickEarly([32, 16, 64, 128, 256]);
+  const [n, k] = [b.draws.pick([3, 1, 8, 16, 17, 40]), b.draws.pick([32, 16, 64, 20, 96, 100, 256, 7])];
   const blocks = Math.ceil(k / block);
-  const rows = drawShape(b.draws, { minRank: 1, maxRank: 2, budget: 9, least: 1 });
-  const style = b.draws.below(3);
+  const rows = drawShape(b.draws, { minRank: b.isPeer ? 1 : 0, maxRank: 3, budget: 40, least: b.isPeer ? 1 : 0 });
   // Zero points are packed as the weights are, or of the type of the scales.
+  const style = b.draws.pick(['middle', 'packed', 'floats'] as const);
   const packed = Math.ceil((blocks * bits) / 8);
+  // Peers leave out those of inputs when they round A to int8.
+  const zeroPlace = b.isPeer ? 'initializer' : 'any';
   const zeros =
-    style === 1
-      ? b.operand(drawIntegers(b.draws, 'uint8', b.draws.coin() ? [n * packed] : [n, packed], 0, 255))
-      : style === 2
-        ? b.operand(drawFloats(b.draws, dtype, [n, blocks], 0, 2 ** bits))
+    style === 'packed'
+      ? b.operand(drawIntegers(b.draws, 'uint8', b.draws.coin() ? [n * packed] : [n, packed], 0, 255), zeroPlace)
+      : style === 'floats'
+        ? b.operand(drawFloats(b.draws, dtype, b.draws.coin() ? [n * blocks] : [n, blocks], 0, 2 ** bits), zeroPlace)
         : undefined;
+  // Which block of scales each feature of A belongs to.
+  const isReordered = !b.isPeer && b.draws.oneIn(5);
+  // At level 4, A may be rounded to int8.
+  const level = b.draws.pick([undefined, undefined, 0, 1, 2, 3, 4]);
   b.allow({ ulps: 8, spread: (4 + 4 * Math.sqrt(k)) * 2 ** bits });
+  if (level === 4) b.allow({ absolute: 0.002 * Math.sqrt(k) * 2 ** bits });
   const inputs = [
     b.random(dtype, [...rows, k], ['unit', 'small']),
-    b.operand(drawIntegers(b.draws, 'uint8', [n, blocks, (block * bits) / 8], 0, 255), 'initializer'),
-    b.operand(drawFloats(b.draws, dtype, b.draws.coin() ? [n * blocks] : [n, blocks], 0.01, 0.1), 'initializer'),
+    b.operand(
+      drawIntegers(b.draws, 'uint8', [n, blocks, (block * bits) / 8], 0, 255),
+      b.draws.oneIn(5) ? 'input' : 'initializer',
+    ),
+    b.operand(drawFloats(b.draws, dtype, b.draws.coin() ? [n * blocks] : [n, blocks], -0.1, 0.1), 'initializer'),
     zeros,
-    undefined,
+    isReordered ? b.operand(drawIntegers(b.draws, 'int32', [k], 0, blocks - 1), 'initializer') : undefined,
     b.draws.oneIn(3) ? b.random(dtype, [n], kinds) : undefined,
   ];
-  const attributes = { K: k, N: n, bits, block_size: block, accuracy_level: undefined };
+  const attributes = { K: k, N: n, bits, block_size: block, accuracy_level: level };
   b.output(b.op('MatMulNBits', inputs, attributes, domain), dtype);
 }
 
@@ -397,41 +414,49 @@ function embedLayerNorm(b: CaseBuilder): void {
     hasMask ? b.operand(drawIntegers(b.draws, 'int32', [batch, length], 0, 1)) : undefined,
     b.draws.oneIn(3) ? ids(9) : undefined,
   ];
-  const [y, mask] = b.ops(
+  const wantsSum = b.draws.oneIn(3);
+  const [y, mask, sum] = b.ops(
     'EmbedLayerNormalization',
     inputs,
     { epsilon: b.draws.maybe(() => float(1e-5)) },
-    { domain, outputs: [true, true] },
+    { domain, outputs: [true, true, wantsSum] },
   );
   b.output(y, dtype);
   if (hasMask && !hasSegments) b.output(mask);
+  if (wantsSum) b.output(sum);
 }
 
 function gatherBlockQuantized(b: CaseBuilder): void {
   const [from, to, indexType] = [b.dtype('T1'), b.dtype('T2'), b.dtype('Tind')];
-  const block = b.draws.pick([16, 32]);
-  const [rows, blocks] = [b.draws.between(1, 5), b.draws.between(1, 3)];
+  const block = b.draws.pick([16, 32, 64]);
   const isByte = from === 'uint8';
-  const bits = isByte ? b.draws.pick([4, 8]) : 4;
-  const columns = isByte ? (block * blocks * bits) / 8 : block * blocks;
+  const bits = isByte ? b.draws.pick(b.isPeer ? [4, 8] : [4, 8, 2]) : 4;
+  const perByte = isByte ? 8 / bits : 1;
+  // Peers gather rows only, and blocks are of columns; bytes are packed along the last axis for all.
+  const [gatherAxis, quantizeAxis] = b.isPeer ? [0, 1] : [b.draws.pick([0, 1]), isByte ? 1 : b.draws.pick([1, 0])];
+  const [blocks, others] = [b.draws.between(1, 3), b.draws.between(1, 5) * perByte];
+  const shape = quantizeAxis === 1 ? [others, block * blocks] : [block * blocks, others];
+  const scaleShape = shape.with(quantizeAxis, blocks);
   const picked = drawShape(b.draws, { maxRank: 2, budget: 8, least: 1 });
   b.allow({ ulps: 2 });
-  const hasZero = !isByte && b.draws.coin();
+  const stored = (dims: readonly number[]): string => {
+    const packed = dims.with(-1, Math.ceil(dims[dims.length - 1] / perByte));
+    const [low, high] = isByte ? [0, 255] : from === 'int4' ? [-8, 7] : [0, 15];
+    return b.operand(drawIntegers(b.draws, from, packed, low, high), 'initializer');
+  };
   const inputs = [
-    b.operand(
-      drawIntegers(b.draws, from, [rows, columns], from === 'int4' ? -8 : 0, isByte ? 255 : from === 'int4' ? 7 : 15),
-      'initializer',
-    ),
-    b.operand(drawIntegers(b.draws, indexType, picked, 0, rows - 1)),
-    b.operand(drawFloats(b.draws, to, [rows, blocks], 0.1, 1), 'initializer'),
-    hasZero
-      ? b.operand(
-          drawIntegers(b.draws, from, [rows, blocks], from === 'int4' ? -8 : 0, from === 'int4' ? 7 : 15),
-          'initializer',
-        )
-      : undefined,
+    stored(shape),
+    b.operand(drawIntegers(b.draws, indexType, picked, 0, shape[gatherAxis] - 1)),
+    b.operand(drawFloats(b.draws, to, scaleShape, 0.1, 1), 'initializer'),
+    b.draws.maybe(() => stored(scaleShape)),
   ];
-  b.output(b.op('GatherBlockQuantized', inputs, { block_size: block, bits: isByte ? bits : undefined }, domain), to);
+  const attributes = {
+    bits: isByte ? bits : undefined,
+    block_size: block,
+    gather_axis: gatherAxis || undefined,
+    quantize_axis: quantizeAxis,
+  };
+  b.output(b.op('GatherBlockQuantized', inputs, attributes, domain), to);
 }
 
 function biasDropout(b: CaseBuilder): void {

@@ -3,7 +3,7 @@
 import type { Family } from '../case.ts';
 import type { CaseBuilder } from '../case-builder.ts';
 import { countOf, drawShape, drawSize, drawStretchable } from '../random.ts';
-import { allKinds } from '../values.ts';
+import { allKinds, encodeTensor } from '../values.ts';
 
 /** Axes may count from the end. */
 export function signedAxis(b: CaseBuilder, axis: number, rank: number): number {
@@ -38,7 +38,8 @@ function reshape(b: CaseBuilder): void {
   const dtype = b.dtype();
   const shape = drawShape(b.draws);
   const count = countOf(shape);
-  let target: number[] = count === 0 ? b.draws.shuffled(shape) : refactor(b, count);
+  let target: number[] =
+    count === 0 ? b.draws.shuffled(shape) : count === 1 && b.draws.coin() ? [] : refactor(b, count);
   const allowzero = b.opset >= 14 ? b.draws.maybe(() => b.draws.below(2)) : undefined;
   if (count > 0) {
     // 0 copies a size; −1 stands for what is left.
@@ -46,7 +47,9 @@ function reshape(b: CaseBuilder): void {
     if (target.length > 0 && b.draws.coin()) target[b.draws.below(target.length)] = -1;
     // A −1 in the place of a 0 still stands for the same size.
   } else if (allowzero !== 1) {
-    target = shape.map(() => 0);
+    // The rest of nothing: −1 becomes the size that is 0.
+    const others = shape.filter((size) => size > 0);
+    target = b.draws.coin() ? shape.map(() => 0) : [-1, ...(others.length === shape.length - 1 ? others : [1])];
   }
   b.output(b.op('Reshape', [b.random(dtype, shape, allKinds), b.int64s(target)], { allowzero }), dtype);
 }
@@ -96,12 +99,16 @@ function expand(b: CaseBuilder): void {
   const target = whole.map((size, axis) =>
     given[axis - (whole.length - given.length)] === size && b.draws.coin() ? 1 : size,
   );
-  b.output(b.op('Expand', [b.random(dtype, given, allKinds), b.int64s(target)]), dtype);
+  // Axes in front that the input has anyway need not be named.
+  const isGrown = (axis: number): boolean => given[axis - (whole.length - given.length)] !== whole[axis];
+  const grown = whole.findIndex((_, axis) => isGrown(axis));
+  const named = b.draws.coin() ? target : target.slice(b.draws.between(0, grown < 0 ? whole.length : grown));
+  b.output(b.op('Expand', [b.random(dtype, given, allKinds), b.int64s(named)]), dtype);
 }
 
 function tile(b: CaseBuilder): void {
   const dtype = b.dtype();
-  const shape = drawShape(b.draws, { minRank: 1, budget: 300 });
+  const shape = drawShape(b.draws, { budget: 300, maxRank: 4 });
   const repeats = shape.map(() => b.draws.pick([1, 2, 3, 0]));
   b.output(b.op('Tile', [b.random(dtype, shape, allKinds), b.int64s(repeats)]), dtype);
 }
@@ -156,7 +163,7 @@ function slice(b: CaseBuilder): void {
   );
   const bounds = axes.map((axis) => {
     const size = shape[axis];
-    const step = b.opset >= 10 ? b.draws.pick([1, 2, -1, 3, -2, -3, 5, 1]) : 1;
+    const step = b.opset >= 10 ? b.draws.pick([1, 2, -1, 3, -2, -3, 5, 1, 1000, -1000]) : 1;
     const position = (): number => {
       const at = b.draws.between(0, size + 2);
       // Peers read the greatest integer as "to the end" for negative steps, too.
@@ -176,7 +183,10 @@ function slice(b: CaseBuilder): void {
     return b.output(b.op('Slice', [x], { starts, ends, axes: listed }), dtype);
   }
   const isPlain = steps.every((step) => step === 1) && b.draws.coin();
-  const inputs = [starts, ends, listed, isPlain ? undefined : steps].map((list) => list && b.int64s(list));
+  const indexType = b.dtype('Tind');
+  const inputs = [starts, ends, listed, isPlain ? undefined : steps].map(
+    (list) => list && b.operand(encodeTensor(indexType, [list.length], list)),
+  );
   b.output(b.op('Slice', [x, ...inputs]), dtype);
 }
 
@@ -198,10 +208,14 @@ function pad(b: CaseBuilder): void {
         )
       : undefined;
   const padded = axes ?? shape.map((_, axis) => axis);
-  const most = (axis: number): number => (mode === 'reflect' ? shape[axis] - 1 : mode === 'wrap' ? shape[axis] : 3);
+  // Peers refuse to reflect or to wrap more than once.
+  const most = (axis: number): number => {
+    if (!b.isPeer || isConstant || mode === 'edge') return 9;
+    return mode === 'reflect' ? shape[axis] - 1 : shape[axis];
+  };
   const amount = (axis: number): number => {
     const least = -Math.max(0, Math.min(2, Math.floor((shape[axis] - 1) / 2)));
-    return b.draws.oneIn(5) ? least : Math.max(least, Math.min(most(axis), b.draws.pick([0, 1, 2, 3])));
+    return b.draws.oneIn(5) ? least : Math.max(least, Math.min(most(axis), b.draws.pick([0, 1, 2, 3, 8])));
   };
   const pads = [...padded.map(amount), ...padded.map(amount)];
   const x = b.random(dtype, shape, allKinds);
@@ -219,7 +233,7 @@ function blocks(op: string): (b: CaseBuilder) => void {
     const [n, c, h, w] = [b.draws.between(1, 2), b.draws.between(1, 4), b.draws.between(1, 5), b.draws.between(1, 5)];
     const isDepth = op === 'DepthToSpace';
     const shape = isDepth ? [n, c * size * size, h, w] : [n, c, h * size, w * size];
-    const mode = isDepth && b.opset >= 11 ? b.draws.pick([undefined, 'DCR', 'CRD']) : undefined;
+    const mode = b.opset >= (isDepth ? 11 : 28) ? b.draws.pick([undefined, 'DCR', 'CRD']) : undefined;
     b.output(b.op(op, [b.random(dtype, shape, allKinds)], { blocksize: size, mode }), dtype);
   };
 }
@@ -229,7 +243,7 @@ function reverseSequence(b: CaseBuilder): void {
   const shape = drawShape(b.draws, { minRank: 2, least: 1 });
   const timeFirst = b.draws.coin();
   const [batch, time] = timeFirst ? [shape[1], shape[0]] : [shape[0], shape[1]];
-  const lengths = Array.from({ length: batch }, () => b.draws.between(1, time));
+  const lengths = Array.from({ length: batch }, () => b.draws.between(0, time));
   const attributes = timeFirst
     ? { batch_axis: b.draws.maybe(() => 1), time_axis: b.draws.maybe(() => 0) }
     : { batch_axis: 0, time_axis: 1 };
@@ -239,14 +253,16 @@ function reverseSequence(b: CaseBuilder): void {
 function trilu(b: CaseBuilder): void {
   const dtype = b.dtype();
   const shape = drawShape(b.draws, { minRank: 2 });
-  const k = b.draws.maybe(() => b.scalar('int64', b.draws.pick([0, 1, -1, 3, -3, 100, -100])));
+  const k = b.draws.maybe(() =>
+    b.scalar('int64', b.draws.pick([0, 1, -1, 3, -3, 100, -100, 2 ** 31, -(2 ** 31), 2 ** 40])),
+  );
   const upper = b.draws.maybe(() => b.draws.below(2));
   b.output(b.op('Trilu', [b.random(dtype, shape, allKinds), k], { upper }), dtype);
 }
 
 function centerCropPad(b: CaseBuilder): void {
   const dtype = b.dtype();
-  const shape = drawShape(b.draws, { minRank: 1, budget: 300, least: 1 });
+  const shape = drawShape(b.draws, { minRank: 1, budget: 300 });
   const axes = b.draws.maybe(() =>
     b.draws.shuffled(
       b.draws.some(
@@ -255,7 +271,7 @@ function centerCropPad(b: CaseBuilder): void {
       ),
     ),
   );
-  const target = (axes ?? shape).map(() => b.draws.between(1, 9));
+  const target = (axes ?? shape).map(() => b.draws.between(b.isPeer ? 1 : 0, 9));
   const signed = axes?.map((axis) => signedAxis(b, axis, shape.length));
   b.output(b.op('CenterCropPad', [b.random(dtype, shape, allKinds), b.int64s(target)], { axes: signed }), dtype);
 }

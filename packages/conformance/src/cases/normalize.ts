@@ -17,10 +17,12 @@ function softmax(op: string): (b: CaseBuilder) => void {
   return (b) => {
     const dtype = b.dtype();
     const shape = drawShape(b.draws, { minRank: 1, budget: 3000 });
+    const valueKinds = b.isPeer ? kinds : ([...kinds, 'special', 'spiked'] as const);
     const axis = b.draws.maybe(() => drawAxis(b, shape.length));
-    b.allow({ ulps: 16, spread: op === 'LogSoftmax' ? 4 : 0 });
+    // Exponentials next to the least normal number may be 0.
+    b.allow({ ulps: 16, spread: op === 'LogSoftmax' ? 4 : 0, absolute: 2 ** -125 });
     const signed = axis === undefined || b.opset < 11 ? axis : signedAxis(b, axis, shape.length);
-    b.output(b.op(op, [b.random(dtype, shape, kinds)], { axis: signed }), dtype);
+    b.output(b.op(op, [b.random(dtype, shape, valueKinds)], { axis: signed }), dtype);
   };
 }
 
@@ -114,7 +116,7 @@ function lpNorm(b: CaseBuilder): void {
   b.allow({ ulps: 16, spread: 4 });
   const axis = b.draws.maybe(() => signedAxis(b, drawAxis(b, shape.length), shape.length));
   b.output(
-    b.op('LpNormalization', [b.random(dtype, shape, ['normal', 'unit'])], {
+    b.op('LpNormalization', [b.random(dtype, shape, b.isPeer ? ['normal', 'unit'] : ['normal', 'unit', 'small'])], {
       axis,
       p: b.draws.maybe(() => b.draws.between(1, 2)),
     }),
@@ -124,10 +126,10 @@ function lpNorm(b: CaseBuilder): void {
 
 function lrn(b: CaseBuilder): void {
   const dtype = b.dtype();
-  const shape = drawShape(b.draws, { minRank: 4, maxRank: 4, least: 1 });
+  const shape = drawShape(b.draws, { minRank: b.isPeer ? 4 : 3, maxRank: b.isPeer ? 4 : 5, least: 1 });
   b.allow({ ulps: 16, spread: 4 });
   const attributes = {
-    size: b.draws.pick([1, 3, 5]),
+    size: b.draws.pick(b.isPeer ? [1, 3, 5] : [1, 3, 5, 2, 4, 9]),
     alpha: b.draws.maybe(() => float(b.draws.pick([1e-4, 0.1, 1]))),
     beta: b.draws.maybe(() => float(b.draws.pick([0.75, 0.5, 1]))),
     bias: b.draws.maybe(() => float(b.draws.pick([1, 2]))),
@@ -137,9 +139,15 @@ function lrn(b: CaseBuilder): void {
 
 function meanVariance(b: CaseBuilder): void {
   const dtype = b.dtype();
-  const shape = drawShape(b.draws, { minRank: 4, maxRank: 4, least: 1 });
+  const shape = drawShape(b.draws, { minRank: b.isPeer ? 4 : 1, maxRank: b.isPeer ? 4 : 5, least: 1 });
   b.allow({ ulps: 32, spread: 64 });
-  const axes = b.draws.maybe(() => b.draws.some([0, 1, 2, 3], 1));
+  // Without axes they are 0, 2 and 3.
+  const some = (): number[] =>
+    b.draws.some(
+      shape.map((_, axis) => axis),
+      1,
+    );
+  const axes = shape.length < 4 ? some() : b.draws.maybe(some);
   b.output(b.op('MeanVarianceNormalization', [b.random(dtype, shape, ['normal'])], { axes }), dtype);
 }
 

@@ -4,8 +4,8 @@ import { codeOfDType } from '@onnx-ts/core/internal';
 import { bitsOf, type DType, integerRange, isFloat } from '@onnx-ts/tensor-ir';
 import type { Family } from '../case.ts';
 import type { CaseBuilder } from '../case-builder.ts';
-import { countOf, drawShape } from '../random.ts';
-import { drawFloats, drawIntegers, encodeTensor } from '../values.ts';
+import { countOf, drawBroadcastable, drawShape } from '../random.ts';
+import { drawFloats, drawIntegers, encodeTensor, type ValueKind } from '../values.ts';
 import { drawAxis, signedAxis } from './movement.ts';
 
 interface Grain {
@@ -35,6 +35,7 @@ function drawGrain(b: CaseBuilder): Grain {
 }
 
 function scaleValues(b: CaseBuilder, dtype: DType, dims: readonly number[]): string {
+  if (!b.isPeer && dtype !== 'float8e8m0' && b.draws.oneIn(3)) return b.random(dtype, dims, ['positive']);
   // Powers of two keep quotients exact, so that no tie is decided by a rounding error.
   const generator = b.draws.generator();
   return b.operand(
@@ -69,7 +70,9 @@ function quantizeLinear(b: CaseBuilder): void {
   const { shape, scale, axis, block } = drawGrain(b);
   if (from === 'int32' && (isFloat(to) || bitsOf(to) < 8))
     return b.output(b.op('Identity', [b.random(from, shape)]), from);
-  const kinds = ['small', 'unit', 'normal'] as const;
+  const kinds: readonly ValueKind[] = b.isPeer
+    ? ['small', 'unit', 'normal']
+    : ['small', 'unit', 'normal', 'wide', 'special'];
   const byAttribute = b.opset >= 21 && b.draws.oneIn(4) && to !== 'uint8';
   const hasZero = byAttribute ? false : to !== 'uint8' || b.draws.coin();
   const inputs = [
@@ -124,7 +127,12 @@ function dynamicQuantize(b: CaseBuilder): void {
   const shape = drawShape(b.draws, { least: 1 });
   b.allow({ ulps: 4, integers: 1 });
   b.outputs(
-    b.ops('DynamicQuantizeLinear', [b.random('float32', shape, ['unit', 'normal', 'small'])], {}, { outputs: 3 }),
+    b.ops(
+      'DynamicQuantizeLinear',
+      [b.random('float32', shape, ['unit', 'normal', 'small', 'positive'])],
+      {},
+      { outputs: 3 },
+    ),
   );
 }
 
@@ -132,16 +140,22 @@ function qlinearMatMul(b: CaseBuilder): void {
   const [left, right, result] = [b.dtype('T1'), b.dtype('T2'), b.dtype('T3')].map((dtype) =>
     isFloat(dtype) ? 'uint8' : dtype,
   );
+  const scaleType = b.opset >= 21 ? b.dtype('TS') : 'float32';
   const [m, n, k] = [b.draws.between(1, 17), b.draws.between(1, 17), b.draws.between(1, 40)];
-  const outer = b.draws.maybe(() => [b.draws.between(1, 3)]) ?? [];
-  const scale = (dims: readonly number[]): string => b.operand(drawFloats(b.draws, 'float32', dims, 0.01, 0.1));
-  const perColumn = b.draws.oneIn(3) && outer.length === 0;
+  const [, outer, other] = drawBroadcastable(b.draws, 2, { maxRank: 2, budget: 6, least: 1 });
+  const isVector = !b.isPeer && b.draws.oneIn(8);
+  const isColumn = isVector && b.draws.coin();
+  const scale = (dims: readonly number[]): string => b.operand(drawFloats(b.draws, scaleType, dims, 0.01, 0.1));
+  // One scale for each row of A, or each column of B.
+  const isPlain = outer.length === 0 && other.length === 0 && !isVector;
+  const perColumn = isPlain && b.draws.oneIn(3);
+  const perRow = isPlain && !b.isPeer && b.draws.oneIn(4);
   b.allow({ integers: 1 });
   const inputs = [
-    b.random(left, [...outer, m, k], ['wide', 'small']),
-    scale([]),
-    zeroPoint(b, left, []),
-    b.random(right, [...outer, k, n], ['wide', 'small']),
+    b.random(left, isVector ? [k] : [...outer, m, k], ['wide', 'small']),
+    scale(perRow ? [m] : b.draws.coin() || b.isPeer ? [] : [1]),
+    zeroPoint(b, left, perRow ? [m] : []),
+    b.random(right, isColumn ? [k] : [...other, k, n], ['wide', 'small']),
     scale(perColumn ? [n] : []),
     zeroPoint(b, right, perColumn ? [n] : []),
     scale([]),

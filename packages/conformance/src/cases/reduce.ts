@@ -4,7 +4,7 @@ import { isFloat } from '@onnx-ts/tensor-ir';
 import type { Family } from '../case.ts';
 import type { CaseBuilder } from '../case-builder.ts';
 import { countOf, drawShape } from '../random.ts';
-import type { ValueKind } from '../values.ts';
+import { encodeTensor, type ValueKind } from '../values.ts';
 import { drawAxis, signedAxis } from './movement.ts';
 
 interface ReduceOptions {
@@ -41,19 +41,26 @@ function reduction(
   };
 }
 
-const sums: readonly ValueKind[] = ['small', 'unit', 'normal'];
+const sums: readonly ValueKind[] = ['small', 'unit', 'normal', 'spiked'];
 
 function argReduce(op: string): (b: CaseBuilder) => void {
   return (b) => {
     const dtype = b.dtype();
-    const shape = drawShape(b.draws, { minRank: 1, budget: 3000, least: 1 });
+    const shape = drawShape(b.draws, { minRank: 1, budget: 3000 });
     const axis = drawAxis(b, shape.length);
+    if (shape[axis] === 0) shape[axis] = 1;
     const attributes = {
       axis: axis === 0 && b.draws.coin() ? undefined : b.opset >= 11 ? signedAxis(b, axis, shape.length) : axis,
       keepdims: b.draws.maybe(() => b.draws.below(2)),
       select_last_index: b.opset >= 12 ? b.draws.maybe(() => b.draws.below(2)) : undefined,
     };
-    b.output(b.op(op, [b.random(dtype, shape, ['small', 'normal', 'wide'])], attributes));
+    b.output(
+      b.op(
+        op,
+        [b.random(dtype, shape, b.isPeer ? ['small', 'normal', 'wide'] : ['small', 'normal', 'wide', 'spiked'])],
+        attributes,
+      ),
+    );
   };
 }
 
@@ -63,14 +70,17 @@ function running(op: string): (b: CaseBuilder) => void {
     const shape = drawShape(b.draws, { minRank: 1, budget: 2000 });
     const axis = drawAxis(b, shape.length);
     const isProduct = op === 'CumProd';
-    const x = b.random(dtype, shape, isProduct ? ['unit'] : sums);
+    const x = b.random(dtype, shape, isProduct ? ['unit', 'spiked'] : sums);
     if (isProduct) b.allow({ ulps: shape[axis] + 2 });
     else b.allowSums(shape[axis]);
     const attributes = {
       exclusive: b.draws.maybe(() => b.draws.below(2)),
       reverse: b.draws.maybe(() => b.draws.below(2)),
     };
-    const place = b.scalar(b.draws.pick(['int64', 'int32']), signedAxis(b, axis, shape.length));
+    const position = encodeTensor(b.draws.pick(['int64', 'int32']), b.draws.oneIn(4) ? [1] : [], [
+      signedAxis(b, axis, shape.length),
+    ]);
+    const place = b.operand(position);
     b.output(b.op(op, [x, place], attributes), dtype);
   };
 }
@@ -79,14 +89,14 @@ function topK(b: CaseBuilder): void {
   const dtype = b.dtype();
   const shape = drawShape(b.draws, { minRank: 1, budget: 2000 });
   const axis = drawAxis(b, shape.length);
-  const k = b.draws.between(0, Math.min(shape[axis], 20));
+  const k = b.draws.oneIn(4) ? shape[axis] : b.draws.between(0, Math.min(shape[axis], 20));
   const attributes = {
     axis: b.opset >= 11 ? signedAxis(b, axis, shape.length) : axis,
     largest: b.opset >= 11 ? b.draws.maybe(() => b.draws.below(2)) : undefined,
-    sorted: undefined,
+    sorted: b.opset >= 11 && !b.isPeer ? b.draws.maybe(() => b.draws.below(2)) : undefined,
   };
   // Ties are many among the small ones: the lower index comes first.
-  const x = b.random(dtype, shape, ['small', 'normal', 'wide']);
+  const x = b.random(dtype, shape, b.isPeer ? ['small', 'normal', 'wide'] : ['small', 'normal', 'wide', 'special']);
   const [values, indices] =
     b.opset < 10
       ? b.ops('TopK', [x], { ...attributes, k }, { outputs: 2 })
@@ -111,15 +121,15 @@ export const reductions: Family = {
   name: 'reduce',
   cases: {
     ReduceSum: reduction('ReduceSum', { kinds: sums, axesInput: 13, ulps: 1 }),
-    ReduceMean: reduction('ReduceMean', { kinds: sums, ulps: 2, least: 1 }),
-    ReduceMax: reduction('ReduceMax', { kinds: ['small', 'normal', 'wide'], least: 1 }),
-    ReduceMin: reduction('ReduceMin', { kinds: ['small', 'normal', 'wide'], least: 1 }),
+    ReduceMean: reduction('ReduceMean', { kinds: sums, ulps: 2 }),
+    ReduceMax: reduction('ReduceMax', { kinds: ['small', 'normal', 'wide', 'special'] }),
+    ReduceMin: reduction('ReduceMin', { kinds: ['small', 'normal', 'wide', 'special'] }),
     ReduceProd: reduction('ReduceProd', { kinds: ['unit'], ulps: 4 }),
     ReduceL1: reduction('ReduceL1', { kinds: sums, ulps: 2 }),
     ReduceL2: reduction('ReduceL2', { kinds: sums, integers: ['small', 'unit'], ulps: 2 }),
     ReduceSumSquare: reduction('ReduceSumSquare', { kinds: sums, ulps: 2 }),
-    ReduceLogSum: reduction('ReduceLogSum', { kinds: ['positive'], integers: ['positive'], ulps: 8, least: 1 }),
-    ReduceLogSumExp: reduction('ReduceLogSumExp', { kinds: sums, integers: ['small'], ulps: 8, least: 1 }),
+    ReduceLogSum: reduction('ReduceLogSum', { kinds: ['positive'], integers: ['positive'], ulps: 8 }),
+    ReduceLogSumExp: reduction('ReduceLogSumExp', { kinds: sums, integers: ['small'], ulps: 8 }),
     ArgMax: argReduce('ArgMax'),
     ArgMin: argReduce('ArgMin'),
     CumSum: running('CumSum'),

@@ -4,8 +4,9 @@ import { codeOfDType } from '@onnx-ts/core/internal';
 import { isFloat } from '@onnx-ts/tensor-ir';
 import type { Family } from '../case.ts';
 import type { CaseBuilder } from '../case-builder.ts';
+import { type Attribute, float, floats } from '../graph-builder.ts';
 import { drawShape } from '../random.ts';
-import { encodeTensor } from '../values.ts';
+import { allKinds, encodeTensor } from '../values.ts';
 
 function shape(b: CaseBuilder): void {
   const dtype = b.dtype();
@@ -24,23 +25,43 @@ function constantOfShape(b: CaseBuilder): void {
   const dtype = b.dtype('T2');
   const isDefault = b.draws.below(4) === 0;
   const value = isDefault ? undefined : b.values(dtype, [1], ['small', 'special']);
+  // A longer list of sizes would be their product over and over again.
+  b.resizes = false;
   b.output(b.op('ConstantOfShape', [b.int64s(drawShape(b.draws))], { value }), isDefault ? 'float32' : dtype);
+}
+
+/** Values of every form: a tensor, a number, a text, or a list of them. */
+function constant(b: CaseBuilder): void {
+  const forms: Readonly<Record<string, Attribute>> = {
+    value: b.values(b.dtype(), drawShape(b.draws, { budget: 60 }), allKinds),
+    ...(b.opset >= 12 && {
+      value_float: float(b.draws.pick([0, -1.5, 1e-3])),
+      value_floats: floats([1, 2.5, -3].slice(0, b.draws.below(4))),
+      value_int: b.draws.pick([0, -7, 2 ** 40]),
+      value_ints: [1, -2, 3].slice(0, b.draws.between(1, 3)),
+      value_string: b.draws.pick(['', 'é', 'a b']),
+      value_strings: ['a', '', 'c'].slice(0, b.draws.between(1, 3)),
+    }),
+  };
+  const form = b.draws.pick(Object.keys(forms));
+  b.output(b.op('Constant', [], { [form]: forms[form] }));
 }
 
 function range(b: CaseBuilder): void {
   const dtype = b.dtype();
-  const start = b.draws.between(-5, 9);
-  const step = b.draws.pick([1, 2, -1, -3, 5]) / (isFloat(dtype) ? b.draws.pick([1, 2, 4]) : 1);
-  const limit = b.draws.between(-9, 20);
+  const isReal = isFloat(dtype);
+  const start = b.draws.between(-5, 9) + (isReal ? b.draws.pick([0, 0.1]) : 0);
+  const step = b.draws.pick([1, 2, -1, -3, 5]) / (isReal ? b.draws.pick([1, 2, 4]) : 1);
+  const limit = b.draws.pick([b.draws.between(-9, 20), 300]);
   b.output(b.op('Range', [b.scalar(dtype, start), b.scalar(dtype, limit), b.scalar(dtype, step)]), dtype);
 }
 
 function eyeLike(b: CaseBuilder): void {
   const dtype = b.dtype('T1');
   const to = b.draws.maybe(() => b.dtype('T2'));
-  const dims = [b.draws.between(1, 9), b.draws.between(1, 9)];
+  const dims = [b.draws.between(b.isPeer ? 1 : 0, 9), b.draws.between(1, 9)];
   const attributes = {
-    k: b.draws.maybe(() => b.draws.between(-4, 4)),
+    k: b.draws.maybe(() => b.draws.pick([0, 1, -1, 4, -4, 100, -(2 ** 33)])),
     dtype: to === undefined ? undefined : codeOfDType(to),
   };
   b.output(b.op('EyeLike', [b.random(dtype, dims)], attributes), to ?? dtype);
@@ -89,6 +110,7 @@ function arithmetic(b: CaseBuilder): void {
 export const shapes: Family = {
   name: 'shape',
   cases: {
+    Constant: constant,
     Shape: shape,
     Size: size,
     ConstantOfShape: constantOfShape,

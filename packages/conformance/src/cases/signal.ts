@@ -1,9 +1,8 @@
-// Signals, texts, and the operators for long sequences that came last.
+// Signals, and the operators for long sequences that came last.
 
-import { Tensor } from '@onnx-ts/core';
 import type { Family } from '../case.ts';
 import type { CaseBuilder } from '../case-builder.ts';
-import { countOf, drawShape, drawStretchable } from '../random.ts';
+import { drawShape } from '../random.ts';
 import { drawFloats, type ValueKind } from '../values.ts';
 
 const kinds: readonly ValueKind[] = ['unit', 'small'];
@@ -67,49 +66,6 @@ function mel(b: CaseBuilder): void {
   b.output(b.op('MelWeightMatrix', inputs));
 }
 
-const words = ['monday', 'tuesday', 'Wednesday', 'a,b,,c', ' x  y ', '', 'ONNX', '42', 'äöü'];
-
-function texts(b: CaseBuilder, shape: readonly number[]): string {
-  const generator = b.draws.generator();
-  return b.operand(
-    new Tensor(
-      'string',
-      Array.from({ length: countOf(shape) }, () => generator.pick(words)),
-      shape,
-    ),
-  );
-}
-
-function stringConcat(b: CaseBuilder): void {
-  const shape = drawShape(b.draws, { maxRank: 3, budget: 30 });
-  b.output(b.op('StringConcat', [texts(b, shape), texts(b, drawStretchable(b.draws, shape))]));
-}
-
-function stringSplit(b: CaseBuilder): void {
-  const shape = drawShape(b.draws, { maxRank: 2, budget: 10, least: 1 });
-  const attributes = {
-    delimiter: b.draws.pick([undefined, ',', 'day', ' ']),
-    maxsplit: b.draws.maybe(() => b.draws.between(0, 2)),
-  };
-  b.outputs(b.ops('StringSplit', [texts(b, shape)], attributes, { outputs: 2 }));
-}
-
-function regex(b: CaseBuilder): void {
-  const shape = drawShape(b.draws, { maxRank: 3, budget: 30 });
-  const pattern = b.draws.pick(['.*day', '[a-z]+', '\\d+', '', '(on|tu).*', '[[:alpha:]]*']);
-  b.output(b.op('RegexFullMatch', [texts(b, shape)], { pattern }), 'bool');
-}
-
-function normalizer(b: CaseBuilder): void {
-  const shape = b.draws.coin() ? [b.draws.between(1, 6)] : [1, b.draws.between(1, 6)];
-  const attributes = {
-    case_change_action: b.draws.pick([undefined, 'NONE', 'LOWER', 'UPPER']),
-    is_case_sensitive: b.draws.maybe(() => b.draws.below(2)),
-    stopwords: b.draws.maybe(() => ['monday', 'onnx']),
-  };
-  b.output(b.op('StringNormalizer', [texts(b, shape)], attributes));
-}
-
 const domain = 'com.microsoft';
 
 function causalConv(prefix: string | undefined): (b: CaseBuilder) => void {
@@ -160,25 +116,6 @@ function linearAttention(prefix: string | undefined): (b: CaseBuilder) => void {
   };
 }
 
-function tfIdf(b: CaseBuilder): void {
-  // Word counts of a pool of n-grams.
-  const length = b.draws.between(1, 8);
-  const attributes = {
-    mode: b.draws.pick(['TF', 'IDF', 'TFIDF']),
-    min_gram_length: 1,
-    max_gram_length: b.draws.between(1, 2),
-    max_skip_count: b.draws.below(3),
-    ngram_counts: [0, 3],
-    ngram_indexes: [0, 1, 2, 3, 4],
-    pool_int64s: [1, 2, 3, 1, 2, 2, 3],
-    weights: b.draws.maybe(() => ({ floats: [1, 0.5, 2, 1, 3] })),
-  };
-  const generator = b.draws.generator();
-  const values = BigInt64Array.from({ length }, () => BigInt(generator.between(0, 4)));
-  b.allow({ ulps: 4 });
-  b.output(b.op('TfIdfVectorizer', [b.operand(new Tensor('int64', values, [length]))], attributes));
-}
-
 export const signals: Family = {
   name: 'signal',
   cases: {
@@ -188,11 +125,6 @@ export const signals: Family = {
     DFT: dft,
     STFT: stft,
     MelWeightMatrix: mel,
-    StringConcat: stringConcat,
-    StringSplit: stringSplit,
-    RegexFullMatch: regex,
-    StringNormalizer: normalizer,
-    TfIdfVectorizer: tfIdf,
     CausalConvWithState: causalConv(undefined),
     LinearAttention: linearAttention(undefined),
     [`${domain}:CausalConvWithState`]: causalConv(domain),

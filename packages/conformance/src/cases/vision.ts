@@ -55,10 +55,12 @@ function resize(b: CaseBuilder): void {
   // Nor do they cut what is not resized.
   const isCut = (axis: number): boolean =>
     resized[axis] && (bySizes ? sizes[axis] !== shape[axis] : exactScales[axis] !== 1);
+  // A region may reach beyond the image, and run backward.
+  const [left, right] = !b.isPeer && b.draws.oneIn(4) ? [-0.25, 1.25] : [0, 1];
   const roi = isCrop
     ? [
-        ...shape.map((_, axis) => (isCut(axis) ? b.draws.below(3) / 8 : 0)),
-        ...shape.map((_, axis) => (isCut(axis) ? 1 - b.draws.below(3) / 8 : 1)),
+        ...shape.map((_, axis) => (isCut(axis) ? left + b.draws.below(3) / 8 : 0)),
+        ...shape.map((_, axis) => (isCut(axis) ? right - b.draws.below(3) / 8 : 1)),
       ]
     : undefined;
   const attributes = {
@@ -77,22 +79,26 @@ function resize(b: CaseBuilder): void {
   b.output(b.op('Resize', inputs, attributes), dtype);
 }
 
-/** Since 18: sizes of some axes, and policies that keep the ratio. */
+/** Since 18: sizes or scales of some axes, and policies that keep the ratio. */
 function resizeAxes(b: CaseBuilder): void {
   const dtype = b.dtype('T1', ['string', 'complex64', 'complex128', 'bool']);
   const shape = [b.draws.between(1, 2), b.draws.between(1, 3), b.draws.between(2, 8), b.draws.between(2, 8)];
-  const axes = b.draws.shuffled([2, 3]);
-  const policy = b.draws.pick([undefined, 'stretch', 'not_larger', 'not_smaller']);
-  const mode = b.draws.pick(['nearest', 'linear']);
+  const axes = b.isPeer ? b.draws.shuffled([2, 3]) : b.draws.shuffled(b.draws.some([2, 3, 1, 0], 1));
+  const mode = b.draws.pick(axes.length > 2 ? ['nearest'] : ['nearest', 'linear', 'cubic']);
   b.allow({ ulps: 8, spread: 24, integers: 1 });
+  const byScales = !b.isPeer && b.draws.oneIn(3);
   const sizes = axes.map(() => b.draws.between(2, 12));
+  const scales = axes.map(() => b.draws.pick([2, 1, 0.5, 1.5, 3, 0.6]));
   const x = b.random(dtype, shape, ['unit']);
   const attributes = {
     mode,
     axes: b.isPeer ? axes : axes.map((axis) => signedAxis(b, axis, 4)),
-    keep_aspect_ratio_policy: policy,
+    keep_aspect_ratio_policy: byScales ? undefined : b.draws.pick([undefined, 'stretch', 'not_larger', 'not_smaller']),
+    antialias: !b.isPeer && mode !== 'nearest' && b.draws.oneIn(3) ? 1 : undefined,
   };
-  b.output(b.op('Resize', [x, undefined, undefined, b.int64s(sizes)], attributes), dtype);
+  const usable = scales.map((scale, at) => (Math.floor(scale * shape[axes[at]]) < 1 ? 1 : scale));
+  const inputs = byScales ? [x, undefined, floatsOf(b, usable)] : [x, undefined, undefined, b.int64s(sizes)];
+  b.output(b.op('Resize', inputs, attributes), dtype);
 }
 
 function upsample(b: CaseBuilder): void {
@@ -114,12 +120,15 @@ function gridSample(b: CaseBuilder): void {
   const padding = b.draws.pick([undefined, 'zeros', 'border', 'reflection']);
   const rank = isNew && !mode.endsWith('cubic') && b.draws.oneIn(3) ? 3 : 2;
   const n = b.draws.between(1, 2);
-  const image = Array.from({ length: rank }, () => b.draws.between(2, 6));
+  const image = Array.from({ length: rank }, () => b.draws.between(b.isPeer ? 2 : 1, 6));
   const result = Array.from({ length: rank }, () => b.draws.between(1, 5));
   b.allow({ ulps: 32, spread: 64, integers: 1 });
   const inputs = [
     b.random(dtype, [n, b.draws.between(1, 3), ...image], ['unit', 'small']),
-    b.operand(drawFloats(b.draws, gridType, [n, ...result, rank], -1.3, 1.3)),
+    // Far outside, NaN and infinities are where peers go their own ways.
+    b.isPeer || b.draws.below(4) < 3
+      ? b.operand(drawFloats(b.draws, gridType, [n, ...result, rank], -1.3, 1.3))
+      : b.random(gridType, [n, ...result, rank], ['normal', 'special']),
   ];
   const attributes = {
     mode: mode === 'linear' || mode === 'bilinear' ? b.draws.maybe(() => mode) : mode,
@@ -146,7 +155,10 @@ function roiAlign(b: CaseBuilder): void {
   const [n, c, h, w] = [b.draws.between(1, 2), b.draws.between(1, 3), b.draws.between(3, 9), b.draws.between(3, 9)];
   const count = b.draws.between(1, 4);
   const generator = b.draws.generator();
+  // Regions may reach beyond the image, or end before they begin.
+  const isWild = !b.isPeer && b.draws.oneIn(4);
   const rois = Array.from({ length: count }, () => {
+    if (isWild) return Array.from({ length: 4 }, () => (generator.uniform() * 3 - 1) * (w + h));
     const [x, y] = [generator.uniform() * w, generator.uniform() * h];
     return [x, y, x + generator.uniform() * (w - x), y + generator.uniform() * (h - y)];
   }).flat();
@@ -175,7 +187,7 @@ function roiAlign(b: CaseBuilder): void {
 }
 
 function nonMaxSuppression(b: CaseBuilder): void {
-  const [n, boxes, classes] = [b.draws.between(1, 2), b.draws.between(1, 12), b.draws.between(1, 3)];
+  const [n, boxes, classes] = [b.draws.between(1, 2), b.draws.pick([3, 1, 7, 12, 90, 0]), b.draws.between(1, 3)];
   const center = b.draws.below(2);
   const generator = b.draws.generator();
   const coordinates = Array.from({ length: n * boxes }, () => {

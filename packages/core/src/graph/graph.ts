@@ -55,6 +55,9 @@ export interface SparseTensor {
   readonly dims: readonly number[];
 }
 
+/** What a composite was called. */
+export type NodeOrigin = Pick<GraphNode, 'name' | 'domain' | 'op' | 'opset'>;
+
 export interface GraphNode {
   /** See `Value.name`. */
   name: string;
@@ -68,6 +71,8 @@ export interface GraphNode {
   /** Undefined entries are outputs that nobody asked for. */
   readonly outputs: (Value | undefined)[];
   readonly attributes: ReadonlyMap<string, AttributeValue>;
+  /** The composite of the model that this node was expanded from, for errors. */
+  origin?: NodeOrigin;
   /** Filled in by operator resolution. */
   operator?: OperatorDefinition;
   /** Filled in by type inference. */

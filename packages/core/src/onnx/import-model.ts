@@ -17,10 +17,10 @@ import { type AttributeValue, type Graph, type GraphNode, newValue, type Value }
 import { sortNodes } from '../graph/traverse.ts';
 import { collectSymbols, tensorType, type ValueType, withoutShape } from '../graph/types.ts';
 import { FreshDims } from '../ops/context.ts';
-import { Tensor } from '../session/tensor.ts';
 import { parseDim } from './dim-text.ts';
 import { dtypeOfCode, importSparseTensor, importTensor } from './import-tensor.ts';
 import { checkCalls, inlineFunctions } from './inline-functions.ts';
+import { denseTensor } from './sparse-tensor.ts';
 import type { WeightResolver } from './weights.ts';
 
 export interface ImportedModel {
@@ -208,7 +208,7 @@ class GraphImporter {
     }
     for (const sparse of proto.sparseInitializer) {
       add(sparse.values?.name ?? '', (value) => {
-        const constant = densify(importSparseTensor(sparse));
+        const constant = denseTensor(importSparseTensor(sparse));
         value.constant = constant;
         value.type = tensorType(constant.type, constant.dims.map(Dim.constant));
       });
@@ -350,24 +350,4 @@ function guessType(proto: AttributeProto): number {
 function plainInteger(value: bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;
-}
-
-function densify(sparse: ReturnType<typeof importSparseTensor>) {
-  const { values, indices, dims } = sparse;
-  const Storage = values.data.constructor as { new (length: number): Float32Array };
-  const size = dims.reduce((product, dim) => product * dim, 1);
-  if (size > 2 ** 31)
-    throw new OnnxTsError('INVALID_MODEL', `a sparse tensor of dims [${dims.join(', ')}] is too large.`);
-  const dense = new Storage(size);
-  const positions = indices.data as BigInt64Array;
-  for (let k = 0; k < values.size; k++) {
-    let at = 0;
-    if (indices.dims.length === 2) {
-      for (let axis = 0; axis < dims.length; axis++) at = at * dims[axis] + Number(positions[k * dims.length + axis]);
-    } else at = Number(positions[k]);
-    if (!(at >= 0 && at < size))
-      throw new OnnxTsError('INVALID_MODEL', `a sparse tensor has the index ${at} outside its dims.`);
-    dense[at] = (values.data as Float32Array)[k];
-  }
-  return new Tensor(values.type, dense, dims);
 }

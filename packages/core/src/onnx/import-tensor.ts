@@ -9,12 +9,12 @@ import {
   TensorDataType,
   type TensorProto,
 } from '@onnx-ts/onnx-proto';
-import { bitsOf, byteLength, type DType } from '@onnx-ts/tensor-ir';
+import { bitsOf, byteLength, type DType, setPackedBits } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import type { SparseTensor } from '../graph/graph.ts';
 import type { HostValue } from '../ops/define.ts';
 import { arrayTypeOf, dataLength, Tensor, type TypedArray } from '../session/tensor.ts';
-import type { WeightResolver } from './weights.ts';
+import { largeWeight, type WeightResolver } from './weights.ts';
 
 const dtypes: Readonly<Record<number, DType>> = {
   [TensorDataType.FLOAT]: 'float32',
@@ -40,6 +40,8 @@ const dtypes: Readonly<Record<number, DType>> = {
   [TensorDataType.UINT4]: 'uint4',
   [TensorDataType.INT4]: 'int4',
   [TensorDataType.FLOAT4E2M1]: 'float4e2m1',
+  [TensorDataType.FLOAT6E2M3]: 'float6e2m3',
+  [TensorDataType.FLOAT6E3M2]: 'float6e3m2',
   [TensorDataType.FLOAT8E8M0]: 'float8e8m0',
   [TensorDataType.UINT2]: 'uint2',
   [TensorDataType.INT2]: 'int2',
@@ -107,11 +109,16 @@ export function importTensor(proto: TensorProto, weights?: WeightResolver): Tens
         `${what}, ${dtype} of dims [${dims.join(', ')}], needs ${size} bytes, but has ${rawData.length}.`,
       );
     }
-    return Tensor.fromBytes(dtype, dims, {
-      byteLength: size,
-      view: rawData,
-      read: (target, offset) => target.set(rawData.subarray(offset, offset + target.byteLength)),
-    });
+    const inModel = rawData.byteLength >= largeWeight ? weights?.ownBytes(rawData) : undefined;
+    return Tensor.fromBytes(
+      dtype,
+      dims,
+      inModel ?? {
+        byteLength: size,
+        view: rawData,
+        read: (target, offset) => target.set(rawData.subarray(offset, offset + target.byteLength)),
+      },
+    );
   }
   return new Tensor(dtype, typedFields(proto, dtype, count, what, dims), dims);
 }
@@ -152,6 +159,10 @@ function typedFields(
       return proto.uint64Data;
     case 'uint32':
       return take(Array.from(proto.uint64Data, Number));
+    case 'float6e2m3':
+    case 'float6e3m2':
+      expectLength(proto.int32Data.length, count, what, dims);
+      return packCodes(dtype, proto.int32Data, what);
     default: {
       // Packed types: some writers put one byte into each entry, others four.
       const field = proto.int32Data;
@@ -161,6 +172,22 @@ function typedFields(
       return take(field);
     }
   }
+}
+
+/** Elements of 6 bits are packed in raw bytes only: as integers, each takes one. */
+function packCodes(dtype: DType, codes: ArrayLike<number>, what: string): Uint8Array {
+  const bits = bitsOf(dtype);
+  const bytes = new Uint8Array(dataLength(dtype, codes.length));
+  for (let at = 0; at < codes.length; at++) {
+    if (codes[at] < 0 || codes[at] >= 2 ** bits) {
+      throw new OnnxTsError(
+        'INVALID_MODEL',
+        `${what} has the entry ${codes[at]}, which is no ${dtype} of ${bits} bits.`,
+      );
+    }
+    setPackedBits(bytes, at, bits, codes[at]);
+  }
+  return bytes;
 }
 
 export function importSparseTensor(proto: SparseTensorProto): SparseTensor {

@@ -1,8 +1,8 @@
 // External data: where the bytes of large initializers are, and that they stay inside the model's folder.
 
 import type { TensorProto } from '@onnx-ts/onnx-proto';
-import { OnnxTsError } from '../errors.ts';
-import type { TensorBytes } from '../session/tensor.ts';
+import { type ErrorPlace, OnnxTsError } from '../errors.ts';
+import type { TensorBytes, WeightPlace } from '../session/tensor.ts';
 
 /** One file of external data, opened. Reads are synchronous: the bytes are in memory or in a local file. */
 export interface WeightFile {
@@ -32,7 +32,7 @@ export interface ExternalPlace {
  */
 export function externalPlace(proto: TensorProto): ExternalPlace {
   const entries = new Map(proto.externalData.map((entry) => [entry.key ?? '', entry.value ?? '']));
-  const location = (entries.get('location') ?? '').replaceAll('\\', '/');
+  const location = (entries.get('location') ?? '').replaceAll('\\', '/').replace(/^(\.\/)+/, '');
   const fail = (what: string): never => {
     throw new OnnxTsError('EXTERNAL_DATA', `the tensor "${proto.name ?? ''}" ${what}`, {
       place: { path: location },
@@ -51,21 +51,56 @@ export function externalPlace(proto: TensorProto): ExternalPlace {
     if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) fail(`has "${text}" as ${key} of its external data.`);
     return value;
   };
-  return { location: location.replace(/^(\.\/)+/, ''), offset: number('offset') ?? 0, length: number('length') };
+  return { location, offset: number('offset') ?? 0, length: number('length') };
 }
+
+/** Bytes from which on the data of an initializer is a weight: it may change while the model stays the same program. */
+export const largeWeight = 1024;
+
+export type WeightReadListener = (place: WeightPlace, length: number) => void;
 
 /** Resolves tensors with external data against files that were opened beforehand. */
 export class WeightResolver {
   readonly #files: ReadonlyMap<string, WeightFile>;
+  /** Told of each read of bytes that may be other ones while the rest of the model is the same. */
+  readonly onRead: WeightReadListener | undefined;
 
-  constructor(files: ReadonlyMap<string, WeightFile>) {
+  /** @param files by location; '' is the model's own file */
+  constructor(files: ReadonlyMap<string, WeightFile>, onRead?: WeightReadListener) {
     this.#files = files;
+    this.onRead = onRead;
   }
 
   /** @throws OnnxTsError EXTERNAL_DATA when the file is missing or too short */
-  resolve(proto: TensorProto, byteLength: number): TensorBytes {
-    const { location, offset, length } = externalPlace(proto);
-    const place = { value: proto.name ?? '', path: location };
+  read({ location, offset }: WeightPlace, target: Uint8Array): void {
+    this.#file(location, offset, target.byteLength, { path: location }).read(offset, target);
+  }
+
+  /** The bytes of a file, to be read when they are wanted. @throws OnnxTsError as `read` */
+  bytesAt(weight: WeightPlace, byteLength: number, value = ''): TensorBytes {
+    const { location, offset } = weight;
+    const file = this.#file(location, offset, byteLength, { value, path: location });
+    const view = file.view?.subarray(offset, offset + byteLength);
+    const { onRead } = this;
+    return {
+      byteLength,
+      read: (target, start) => file.read(offset + start, target),
+      ...(view && { view }),
+      weight,
+      ...(onRead && {
+        onRead: (start: number, length: number) => onRead({ location, offset: offset + start }, length),
+      }),
+    };
+  }
+
+  /** A part of the model's own bytes as the weight that it is; undefined when they are others. */
+  ownBytes(part: Uint8Array): TensorBytes | undefined {
+    const model = this.#files.get('')?.view;
+    if (model?.buffer !== part.buffer) return undefined;
+    return this.bytesAt({ location: '', offset: part.byteOffset - model.byteOffset }, part.byteLength);
+  }
+
+  #file(location: string, offset: number, byteLength: number, place: ErrorPlace): WeightFile {
     const file = this.#files.get(location);
     if (!file) {
       throw new OnnxTsError('EXTERNAL_DATA', 'this file of external data is missing.', {
@@ -73,16 +108,20 @@ export class WeightResolver {
         hint: 'Load the model by path or URL, or pass the file in the option `externalData`.',
       });
     }
+    if (offset + byteLength <= file.byteLength) return file;
+    const what = `bytes ${offset} to ${offset + byteLength} are needed, but the file ends at ${file.byteLength}.`;
+    throw new OnnxTsError('EXTERNAL_DATA', what, { place });
+  }
+
+  /** @throws OnnxTsError EXTERNAL_DATA when the file is missing or too short */
+  resolve(proto: TensorProto, byteLength: number): TensorBytes {
+    const { location, offset, length } = externalPlace(proto);
+    const place = { value: proto.name ?? '', path: location };
     if (length !== undefined && length !== byteLength) {
       throw new OnnxTsError('EXTERNAL_DATA', `the tensor needs ${byteLength} bytes, the model states ${length}.`, {
         place,
       });
     }
-    if (offset + byteLength > file.byteLength) {
-      const what = `bytes ${offset} to ${offset + byteLength} are needed, but the file ends at ${file.byteLength}.`;
-      throw new OnnxTsError('EXTERNAL_DATA', what, { place });
-    }
-    const view = file.view?.subarray(offset, offset + byteLength);
-    return { byteLength, read: (target, start) => file.read(offset + start, target), ...(view && { view }) };
+    return this.bytesAt({ location, offset }, byteLength, proto.name);
   }
 }

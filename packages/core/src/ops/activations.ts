@@ -23,6 +23,7 @@ import {
 } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { defineOperator, float, string } from './define.ts';
+import { expectEqual, expectRank } from './expect.ts';
 import { inRealNumbers } from './math.ts';
 import { floats, numbers, pair, pointwise, requireSameDType, requireStretchable, signedIntegers } from './pointwise.ts';
 
@@ -95,7 +96,7 @@ export const SwiGLU = pair(
 
 export const Gelu = pointwise(
   'Gelu',
-  { since: 20, attributes: { approximate: string('none') } },
+  { since: 20, attributes: { approximate: string('none') }, choices: { approximate: ['none', 'tanh'] } },
   (x, { approximate }) => (approximate === 'tanh' ? tanhGelu(x) : gelu(x)),
 );
 
@@ -131,7 +132,16 @@ export const PRelu = [
     since: 1,
     infer(ctx) {
       const dtype = requireSameDType(ctx, [0, 1], reluTypes);
-      return [tensorType(dtype, ctx.shape(0))];
+      const [[size], x] = [expectRank(ctx, 1, 0, 1), ctx.shape(0)];
+      if (size && !size.is(1)) {
+        expectEqual(
+          ctx,
+          size,
+          expectRank(ctx, 0, 1, Infinity)[x.length > 1 ? 1 : 0],
+          'the numbers of slopes and channels',
+        );
+      }
+      return [tensorType(dtype, x)];
     },
     lower(ctx) {
       const shape = ctx.outputShape(0);

@@ -88,6 +88,12 @@ function attentionSizes(ctx: AttentionNode): AttentionSizes {
   const headSize = isPacked ? q[2].floorDiv(qHeads) : q[3];
   const valueSize = isPacked ? v[2].floorDiv(kvHeads) : v[3];
   const sequence = isPacked ? 1 : 2;
+  if (isPacked) {
+    const counted = [qHeads.mul(headSize), kvHeads.mul(headSize), kvHeads.mul(valueSize)];
+    for (const [at, features] of counted.entries()) {
+      expectEqual(ctx, features, [q, k, v][at][2], `the features of all heads and the last axis of ${'QKV'[at]}`);
+    }
+  }
   expectEqual(ctx, headSize, isPacked ? k[2].floorDiv(kvHeads) : k[3], 'the head sizes of Q and K');
   expectEqual(ctx, k[sequence], v[sequence], 'the lengths of K and V');
   for (const shape of [k, v]) expectEqual(ctx, q[0], shape[0], 'the batch sizes of Q, K and V');

@@ -23,7 +23,7 @@ import { Rows } from './rows.ts';
 
 /** Checks that inputs 1, 2, … hold one number for each channel (axis 1 of input 0). */
 function expectPerChannel(ctx: NodeContext, inputs: readonly number[]): void {
-  const channels = ctx.shape(0)[1];
+  const channels = expectRank(ctx, 0, 2, Infinity)[1];
   for (const input of inputs) {
     expectEqual(ctx, expectRank(ctx, input, 1)[0], channels, `the size of input ${input} and the channels of X`);
   }
@@ -96,6 +96,7 @@ export const BatchNormalization1 = defineOperator({
     const shape = ctx.shape(0);
     const dtype = expectFloat(ctx, 0);
     if (ctx.attributes.spatial) expectPerChannel(ctx, [1, 2, 3, 4]);
+    else for (const input of [1, 2, 3, 4]) expectRank(ctx, input, Math.max(shape.length - 1, 0));
     const statistics = (input: number) => tensorType(ctx.dtype(input), ctx.shape(input));
     return [tensorType(dtype, shape), statistics(3), statistics(4), statistics(3), statistics(4)];
   },
@@ -115,7 +116,10 @@ export const BatchNormalization = defineOperator({
   infer(ctx) {
     const shape = ctx.shape(0);
     const dtype = expectFloat(ctx, 0);
-    if (shape.length > 1) expectPerChannel(ctx, [1, 2, 3, 4]);
+    // A vector has one channel.
+    if (shape.length === 1 && !ctx.attributes.training_mode)
+      for (const input of [1, 2, 3, 4]) expectRank(ctx, input, 1);
+    else expectPerChannel(ctx, [1, 2, 3, 4]);
     const statistics = (input: number) => tensorType(ctx.dtype(input), ctx.shape(input));
     return [tensorType(dtype, shape), statistics(3), statistics(4)];
   },

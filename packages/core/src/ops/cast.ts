@@ -63,8 +63,8 @@ export function dtypeAttribute(ctx: NodeContext, name: string, code: number): DT
 function convert(type: DType, x: Expr, { saturate = true, roundMode = 'up' }: Rounding = {}): Expr {
   if (x.type === type) return x;
   if (type === 'float8e8m0' && roundMode !== 'up') return toPowerOfTwo(x, saturate, roundMode);
-  // float4e2m1 has no NaN; ONNX's conformance data have −0 in its place.
-  if (type === 'float4e2m1' && isFloat(x.type)) return cast(type, select(isNotANumber(x), -0, x));
+  // Floats of 6 and 4 bits have no NaN; ONNX's conformance data have −0 in its place.
+  if (isSmallFloat(type) && bitsOf(type) < 8 && isFloat(x.type)) return cast(type, select(isNotANumber(x), -0, x));
   if (isFloat(type)) return cast(type, x, { saturate });
   if (!isFloat(x.type) || !isInteger(type)) return cast(type, x);
   // What a float out of range becomes is left open by ONNX. Narrow integers keep the low bits of the int32, as C

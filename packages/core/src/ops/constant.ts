@@ -12,10 +12,14 @@ import {
   isSmallFloat,
   mul,
 } from '@onnx-ts/tensor-ir';
+import type { SparseTensor } from '../graph/graph.ts';
 import { tensorType } from '../graph/types.ts';
-import { arrayTypeOf, elementCount, Tensor } from '../session/tensor.ts';
+import { denseTensor } from '../onnx/sparse-tensor.ts';
+import { Tensor } from '../session/tensor.ts';
 import { computeType } from './compute-type.ts';
+import { constantContents } from './context.ts';
 import { defineOperator, type NodeContext, sparseTensor, tensor } from './define.ts';
+import { expectRank } from './expect.ts';
 import { freshShape, plainNumbers, tabulate } from './small-tensor.ts';
 
 /** The tensor in whichever `value…` attribute the node has. */
@@ -32,20 +36,22 @@ export const Constant = defineOperator({
       ),
     ];
   },
+  // A body is inferred before anything in it is folded.
+  contents: (ctx) => constantContents(constantValue(ctx)),
   evaluate: constantValue,
 });
 
 type ConstantNode = NodeContext & {
   readonly attributes: {
     readonly value: Tensor | undefined;
-    readonly sparse_value: Parameters<typeof toDense>[1] | undefined;
+    readonly sparse_value: SparseTensor | undefined;
   };
 };
 
 function constantValue(ctx: ConstantNode): Tensor {
   const { value, sparse_value } = ctx.attributes;
   if (value) return value;
-  if (sparse_value) return toDense(ctx, sparse_value);
+  if (sparse_value) return denseTensor(sparse_value);
   // Read as they are: integers beyond 2^53 are bigints.
   for (const attribute of ctx.node.attributes.values()) {
     switch (attribute.type) {
@@ -66,29 +72,6 @@ function constantValue(ctx: ConstantNode): Tensor {
   return ctx.fail('it has no attribute with a value.');
 }
 
-/** Indices are positions in row-major order, or one row of coordinates for each value. */
-function toDense(
-  ctx: NodeContext,
-  sparse: { readonly values: Tensor; readonly indices: Tensor; readonly dims: readonly number[] },
-): Tensor {
-  const { values, indices, dims } = sparse;
-  const { type } = values;
-  if (isPacked(type) || type.startsWith('complex')) return ctx.fail(`a sparse constant of ${type} is not supported.`);
-  const count = elementCount(dims);
-  const data = type === 'string' ? new Array<string>(count).fill('') : new (arrayTypeOf(type))(count);
-  const coordinates = indices.toNumberArray();
-  const rank = indices.dims.length === 2 ? dims.length : 0;
-  for (let at = 0; at < values.size; at++) {
-    const position = rank
-      ? dims.reduce((sum, size, axis) => sum * size + coordinates[at * rank + axis], 0)
-      : coordinates[at];
-    if (!(position >= 0 && position < count))
-      ctx.fail(`the sparse constant has an index outside [${dims.join(', ')}].`);
-    data[position] = values.data[at];
-  }
-  return new Tensor(type, data, dims);
-}
-
 /** A number that is not a 64-bit integer or string, whatever it is stored as. */
 function firstNumber(tensor: Tensor): number | bigint {
   const { type, data } = tensor;
@@ -107,6 +90,7 @@ export const ConstantOfShape = defineOperator({
     const { value } = ctx.attributes;
     if (value && value.size !== 1) ctx.fail(`the attribute "value" must have one element, not ${value.size}.`);
     const dtype = value?.type ?? 'float32';
+    expectRank(ctx, 0, 1);
     const shape = ctx.contents(0);
     if (shape?.some((size) => size.constant !== undefined && size.constant < 0)) ctx.fail('a size is negative.');
     if (shape) return [tensorType(dtype, shape)];

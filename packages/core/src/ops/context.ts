@@ -17,11 +17,18 @@ const largestDim = 2 ** 48;
 
 export function placeOf(node: GraphNode): ErrorPlace {
   const shapes = node.inputs.map((input) => (input ? typeText(input.type) : '–'));
-  return { node: node.name, op: node.op, domain: node.domain, opset: node.opset, shapes };
+  const { name, op, domain, opset } = node.origin ?? node;
+  return { node: name, op, domain, opset, ...(node.origin && { part: node.op }), shapes };
 }
 
 export function nodeError(node: GraphNode, what: string, hint?: string, cause?: unknown): OnnxTsError {
   return new OnnxTsError('INVALID_MODEL', what, { place: placeOf(node), ...(hint && { hint }), cause });
+}
+
+/** An error that was thrown where the node was not known. */
+export function placedError(node: GraphNode, error: OnnxTsError): OnnxTsError {
+  if (error.place.op !== undefined) return error;
+  return new OnnxTsError(error.code, error.message, { place: placeOf(node), cause: error });
 }
 
 function plainAttribute(attribute: AttributeValue): unknown {
@@ -173,8 +180,9 @@ export class BaseContext implements NodeContext<never> {
 
   axis(value: number, rank: number): number {
     const axis = value < 0 ? value + rank : value;
-    if (!(axis >= 0 && axis < Math.max(rank, 1))) {
-      throw nodeError(this.node, `axis ${value} is outside [${-rank}, ${rank - 1}].`);
+    if (!(axis >= 0 && axis < rank)) {
+      const what = rank === 0 ? 'but a scalar has no axes' : `is outside [${-rank}, ${rank - 1}]`;
+      throw nodeError(this.node, `axis ${value} ${rank === 0 ? 'is asked for, ' : ''}${what}.`);
     }
     return axis;
   }

@@ -9,6 +9,7 @@ import type {
   Expr,
   IndexLike,
   Operand,
+  RecurrenceStep,
   ReduceOp,
   Source,
   Stage,
@@ -169,6 +170,14 @@ export interface LowerContext<S = AttributeSpecs> extends NodeContext<S> {
     update: (index: readonly Expr[]) => { destination: readonly Expr[]; value: Expr; guard?: Expr },
     combine?: CombineOp,
   ): Stage;
+  /** See `StageBuilder.recurrence`. */
+  recurrence(
+    dtype: DType,
+    steps: DimLike,
+    sizes: readonly DimLike[],
+    initial: readonly ((index: readonly Expr[]) => Expr)[],
+    next: (before: RecurrenceStep) => readonly ((index: readonly Expr[]) => Expr)[],
+  ): Stage;
   /** Same elements, other shape. */
   view(source: Source, shape: readonly DimLike[]): Stage;
 }
@@ -270,7 +279,7 @@ export interface OperatorDefinition<S = AttributeSpecs> {
 type Definition<S> = Omit<OperatorDefinition<S>, 'domain' | 'attributes'> & { domain?: string; attributes?: S };
 
 /**
- * Registers nothing: it checks and completes a definition. Families export the result; `ops/index.ts` lists families.
+ * Registers nothing: it checks and completes a definition. Families export the result; `ops/groups` lists families.
  * @throws TypeError when the definition has not exactly one meaning
  */
 export function defineOperator<const S extends AttributeSpecs>(definition: Definition<S>): OperatorDefinition {

@@ -6,6 +6,7 @@ import { tensorType } from '../graph/types.ts';
 import { defineOperator, type LowerContext, type NodeContext, required, string } from './define.ts';
 import { expectSameType } from './expect.ts';
 import { broadcastIndex } from './lowering.ts';
+import { numbers, requireDType } from './pointwise.ts';
 
 /** A label is a letter, or `.0`, `.1`, … for the axes that an ellipsis stands for, counted from the last. */
 type Label = string;
@@ -137,6 +138,7 @@ export const Einsum = defineOperator({
   attributes: { equation: required(string()) },
   infer(ctx) {
     const others = Array.from({ length: ctx.inputCount - 1 }, (_, at) => at + 1);
+    requireDType(ctx, 0, numbers);
     const dtype = expectSameType(ctx, 0, ...others);
     const { operands, output, sizes } = readEquation(ctx, ctx.attributes.equation);
     // The sizes of a label must agree when the model runs, too.

@@ -6,6 +6,7 @@ import { NotKnownYet } from './context.ts';
 import { defineOperator, int, type LowerContext, type NodeContext } from './define.ts';
 import { expectEqual, expectRank } from './expect.ts';
 import { takeAlong } from './host-elements.ts';
+import { requireDType } from './pointwise.ts';
 import { plainNumbers, rearrange, smallTensor } from './small-tensor.ts';
 
 /** Element of an index tensor, checked against the axis it points into; negative ones count from the end. */
@@ -129,6 +130,7 @@ export const Compress = defineOperator({
   attributes: { axis: int() },
   infer(context) {
     const { axis } = context.attributes;
+    requireDType(context, 1, ['bool']);
     const kept = context.freshDim('compress');
     if (axis === undefined) return [tensorType(context.dtype(0), [kept])];
     const shape = context.shape(0);

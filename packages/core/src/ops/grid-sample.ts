@@ -5,7 +5,6 @@ import {
   add,
   and,
   cast,
-  constant,
   Dim,
   type DType,
   dimension,
@@ -259,6 +258,6 @@ export const AffineGrid = defineOperator({
 function pixelCentre(pixel: Expr, size: Dim, alignCorners: boolean): Expr {
   const real = pixel.type as DType;
   if (!alignCorners) return sub(div(add(mul(pixel, 2), 1), sizeAs(real, size)), 1);
-  if (size.is(1)) return constant(real, 0);
-  return sub(div(mul(pixel, 2), sizeAs(real, size.sub(1).max(1))), 1);
+  const steps = size.sub(1);
+  return sub(div(mul(pixel, 2), sizeAs(real, steps.max(1))), sizeAs(real, steps.min(1)));
 }

@@ -24,7 +24,7 @@ import {
 import { OnnxTsError } from '../errors.ts';
 import type { GraphNode, Value } from '../graph/graph.ts';
 import { compatibleTypes, tensorType, typeText } from '../graph/types.ts';
-import { BaseContext, NotKnownYet, nodeError, placeOf } from './context.ts';
+import { BaseContext, FreshDims, NotKnownYet, nodeError, placeOf, TypeInference } from './context.ts';
 import type { LowerContext, OperatorDefinition } from './define.ts';
 
 const literalTypes = new Set<DType>([
@@ -90,6 +90,13 @@ function checkOutput(node: GraphNode, value: Value, source: Source): void {
   throw new OnnxTsError('INTERNAL', what, { place: placeOf(node) });
 }
 
+/** Sizes that only a run can tell are not known for an output that nobody reads. */
+class UnknownDims extends FreshDims {
+  override of(): never {
+    throw new NotKnownYet('a size of an unused output');
+  }
+}
+
 class Lowering extends BaseContext implements LowerContext<never> {
   readonly #program: ProgramLowering;
 
@@ -118,14 +125,8 @@ class Lowering extends BaseContext implements LowerContext<never> {
 
   /** Lowerings may describe an output that nobody reads, for instance the first of several. */
   #unusedOutputType(index: number) {
-    const unknown = (): never => {
-      throw new NotKnownYet('a size of an unused output');
-    };
-    const context = Object.assign(Object.create(this), {
-      freshDim: unknown,
-      broadcast: (...shapes: (readonly Dim[])[]) => broadcastShapes(shapes),
-    });
-    return this.node.operator?.infer(context)[index];
+    const definition = this.node.operator;
+    return definition?.infer(new TypeInference(this.node, definition, new UnknownDims()) as never)[index];
   }
 
   at(
@@ -191,6 +192,10 @@ class Lowering extends BaseContext implements LowerContext<never> {
 
   scatter(...rest: Parameters<StageBuilder['scatter']>) {
     return this.#program.builder.scatter(...rest);
+  }
+
+  recurrence(...rest: Parameters<StageBuilder['recurrence']>) {
+    return this.#program.builder.recurrence(...rest);
   }
 
   view(source: Source, shape: readonly DimLike[]) {

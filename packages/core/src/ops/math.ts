@@ -34,7 +34,7 @@ import { floats, integers, numbers, pair, pointwise, signedIntegers } from './po
 /** Applies a formula for real numbers to a value of any numeric type, and converts the result back. */
 export function inRealNumbers(x: Expr, formula: (x: Expr) => Expr): Expr {
   if (isFloat(x.type)) return formula(x);
-  const wide = bitsOf(x.type as 'int64') === 64;
+  const wide = bitsOf(x.type as 'int64') > 16;
   return cast(x.type, formula(cast(wide ? 'float64' : 'float32', x)), { saturate: true });
 }
 
@@ -82,7 +82,12 @@ export const BitwiseXor = pair('BitwiseXor', { since: 18, dtypes: integers }, xo
 /** A distance below 0 or of at least the width shifts everything out: to the right the sign stays, to the left nothing. */
 export const BitShift = pair(
   'BitShift',
-  { since: 11, dtypes: integers, attributes: { direction: required(string()) } },
+  {
+    since: 11,
+    dtypes: integers,
+    attributes: { direction: required(string()) },
+    choices: { direction: ['LEFT', 'RIGHT'] },
+  },
   (x, distance, { direction }) => (direction === 'LEFT' ? shl(x, distance) : shr(x, distance)),
 );
 

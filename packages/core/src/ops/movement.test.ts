@@ -148,6 +148,23 @@ describe('elements', () => {
       3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1,
     ]);
     expect(numbers(run('Pad', [float([1, 2, 3, 4]), list(-1, 2)], { mode: 'edge' }))).toEqual([2, 3, 4, 4, 4]);
+    expect(numbers(run('Pad', [float([7]), list(1, 2)], { mode: 'reflect' }))).toEqual([7, 7, 7, 7]);
+  });
+});
+
+describe('numbers that are no index', () => {
+  const matrix = float([1, 2, 3, 4], [2, 2]);
+  const far = 2 ** 32;
+  const scalar = (value: number): Tensor => new Tensor('int64', [BigInt(value)], []);
+
+  it('are diagonals outside of the matrix', () => {
+    expect(numbers(run('Trilu', [matrix, scalar(far)]))).toEqual([0, 0, 0, 0]);
+    expect(numbers(run('Trilu', [matrix, scalar(-far)]))).toEqual([1, 2, 3, 4]);
+    expect(numbers(run('EyeLike', [matrix], { k: far }))).toEqual([0, 0, 0, 0]);
+  });
+
+  it('hit nothing in OneHot', () => {
+    expect(numbers(run('OneHot', [list(far, -far, 1), scalar(2), float([0, 5])]))).toEqual([0, 0, 0, 0, 0, 5]);
   });
 });
 

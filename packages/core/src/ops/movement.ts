@@ -13,6 +13,8 @@ import {
   ge,
   le,
   lt,
+  max,
+  min,
   mod,
   mul,
   productOf,
@@ -32,7 +34,7 @@ import {
   required,
   string,
 } from './define.ts';
-import { expectEqual, expectRank } from './expect.ts';
+import { expectEqual, expectFloat, expectRank, expectSameType } from './expect.ts';
 import { flatten } from './flat-index.ts';
 import { knownScalar, plainNumbers, rearrange, smallTensor } from './small-tensor.ts';
 import { both, windowAxes } from './window.ts';
@@ -114,6 +116,8 @@ export const Tile1 = defineOperator({
   valueInputs: [1, 2],
   infer(context) {
     const shape = context.shape(0);
+    expectSameType(context, 0, 1, 2);
+    for (const input of [0, 1, 2]) expectFloat(context, input);
     const [tiles, axis] = [knownScalar(context, 1), knownScalar(context, 2)];
     const tiled = shape.map((size, at) => {
       if (axis === undefined) return context.freshDim('tile');
@@ -226,12 +230,14 @@ export const ReverseSequence = defineOperator({
     const [batch, time] = [context.axis(batch_axis, shape.length), context.axis(time_axis, shape.length)];
     return context.map(context.dtype(0), shape, (index) => {
       const step = index[time];
-      const length = toIndex(context.at(1, [index[batch]]));
-      const mirrored = boundedIndex(select(lt(step, length), sub(sub(length, 1), step), step), shape[time]);
-      return context.at(0, index.with(time, mirrored));
+      const length = boundedIndex(toIndex(context.at(1, [index[batch]])), shape[time].add(1), { negative: false });
+      return context.at(0, index.with(time, select(lt(step, length), sub(sub(length, 1), step), step)));
     });
   },
 });
+
+/** Diagonals further away than this are all alike: no axis is as long, and sums of such numbers are still indices. */
+const farAway = 2 ** 30;
 
 /** Keeps the part of each matrix on one side of its k-th diagonal and sets the rest to zero. */
 export const Trilu = defineOperator({
@@ -243,8 +249,9 @@ export const Trilu = defineOperator({
     const keeps = context.attributes.upper ? ge : le;
     return context.map(context.dtype(0), context.shape(0), (index) => {
       const [row, column] = index.slice(-2);
-      const diagonal = context.hasInput(1) ? add(row, toIndex(context.scalar(1))) : row;
-      return context.at(0, index, { when: keeps(column, diagonal), otherwise: 0 });
+      const given = context.hasInput(1) ? cast('index', context.scalar(1), { saturate: true }) : dimension(0);
+      const diagonal = max(-farAway, min(farAway, given));
+      return context.at(0, index, { when: keeps(sub(column, row), diagonal), otherwise: 0 });
     });
   },
 });
@@ -261,9 +268,8 @@ export const EyeLike = defineOperator({
   },
   lower(context) {
     const dtype = context.outputDType(0);
-    return context.map(dtype, context.outputShape(0), ([row, column]) =>
-      cast(dtype, eq(column, add(row, context.attributes.k))),
-    );
+    const diagonal = Math.max(-farAway, Math.min(farAway, context.attributes.k));
+    return context.map(dtype, context.outputShape(0), ([row, column]) => cast(dtype, eq(sub(column, row), diagonal)));
   },
 });
 
@@ -286,7 +292,7 @@ export const OneHot = defineOperator({
     const shape = context.outputShape(0);
     const axis = context.axis(context.attributes.axis, shape.length);
     return context.map(context.dtype(2), shape, (index) => {
-      const given = toIndex(context.at(0, index.toSpliced(axis, 1)));
+      const given = cast('index', context.at(0, index.toSpliced(axis, 1)), { saturate: true });
       const hot = select(lt(given, 0), add(given, dimension(shape[axis])), given);
       return select(eq(index[axis], hot), context.at(2, [1]), context.at(2, [0]));
     });
@@ -304,6 +310,7 @@ export const Col2Im = defineOperator({
   valueInputs: [1, 2],
   infer(context) {
     const [batch, channels] = expectRank(context, 0, 3);
+    for (const input of [1, 2]) expectRank(context, input, 1);
     const [image, block] = [context.contents(1), context.contents(2)];
     const rank = image?.length ?? block?.length ?? context.shape(1)[0].constant;
     if (rank === undefined) return [tensorType(context.dtype(0))];

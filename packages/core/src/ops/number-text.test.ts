@@ -1,3 +1,4 @@
+import { roundToFormat } from '@onnx-ts/tensor-ir';
 import { describe, expect, it } from 'vitest';
 import { decimalText, parseInteger, parseReal } from './number-text.ts';
 
@@ -12,6 +13,17 @@ describe('decimalText', () => {
       '-1234.5',
       '1000000000000000.0',
     ]);
+  });
+
+  it('takes the even one of two decimals that are equally near', () => {
+    const half = (x: number): number => roundToFormat('float16', x);
+    expect([-2.0625, 0.53125, 0.78125, 2.1875].map((x) => decimalText(x, half))).toEqual([
+      '-2.062',
+      '0.5312',
+      '0.7812',
+      '2.188',
+    ]);
+    expect(decimalText(0.83097076416015625, (x) => x)).toBe('0.8309707641601562');
   });
 
   it('uses an exponent for large and small numbers', () => {

@@ -15,10 +15,22 @@ export function decimalText(x: number, round: (x: number) => number): string {
     text = size.toExponential(digits);
     if (round(Number(text)) === size) break;
   }
+  const even = halfToEven(size, text);
+  if (round(Number(even)) === size) text = even;
   const [mantissa, power] = text.split('e');
   const exponent = Number(power);
   const digits = mantissa.replace('.', '');
   return sign + (exponent < -4 || exponent >= 16 ? scientific(digits, exponent) : positional(digits, exponent));
+}
+
+/** Of two decimals that are equally near, JavaScript rounds to the larger one, and NumPy to the even one. */
+function halfToEven(size: number, text: string): string {
+  const [mantissa, power] = text.split('e');
+  // All digits: a number in the middle between two short decimals has few.
+  const exact = size.toExponential(100);
+  const [kept, rest] = [exact.slice(0, mantissa.length), exact.slice(mantissa.length, exact.indexOf('e'))];
+  const isHalf = /^\.?50*$/.test(rest) && exact.endsWith(`e${power}`);
+  return isHalf && Number(kept.at(-1)) % 2 === 0 ? `${kept}e${power}` : text;
 }
 
 function scientific(digits: string, exponent: number): string {

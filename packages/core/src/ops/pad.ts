@@ -67,7 +67,8 @@ function repeatedPosition(mode: string, position: Expr, size: Dim, { before, aft
     default: {
       // Reflection without repeating the edge: a wave that runs up and down between 0 and `last`.
       if (!before.atMost(last) || !after.atMost(last)) {
-        const period = last.mul(2);
+        // An axis of one element repeats it.
+        const period = last.mul(2).max(1);
         const phase = mod(position, dimension(period));
         return min(phase, sub(dimension(period), phase));
       }

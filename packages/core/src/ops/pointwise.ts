@@ -67,6 +67,15 @@ interface PointwiseOptions<S> {
   readonly dtypes?: readonly DType[];
   /** Element type of the result; absent means that of the operands. */
   readonly result?: DType;
+  /** The texts that an attribute may be. */
+  readonly choices?: Readonly<Record<string, readonly string[]>>;
+}
+
+function requireChoices(ctx: NodeContext, choices: PointwiseOptions<unknown>['choices'] = {}): void {
+  for (const [name, allowed] of Object.entries(choices)) {
+    const given = (ctx.attributes as Readonly<Record<string, string>>)[name];
+    if (!allowed.includes(given)) ctx.fail(`${name} "${given}" is not one of ${allowed.join(', ')}.`);
+  }
 }
 
 interface UnaryOptions<S> extends PointwiseOptions<S> {
@@ -87,7 +96,7 @@ export function pointwise<const S extends AttributeSpecs = NoAttributes>(
   options: UnaryOptions<S>,
   formula: (x: Expr, attributes: AttributesOf<S>) => Expr,
 ): OperatorDefinition {
-  const { domain, since, attributes, dtypes = floats, result, symbolic } = options;
+  const { domain, since, attributes, dtypes = floats, result, choices, symbolic } = options;
   return defineOperator<S>({
     name,
     since,
@@ -95,6 +104,7 @@ export function pointwise<const S extends AttributeSpecs = NoAttributes>(
     ...(attributes && { attributes }),
     infer(ctx) {
       const dtype = requireDType(ctx, 0, dtypes);
+      requireChoices(ctx, choices);
       return [likeInput(ctx, 0, result ?? dtype)];
     },
     ...(symbolic && {
@@ -111,7 +121,7 @@ export function pair<const S extends AttributeSpecs = NoAttributes>(
   options: PairOptions<S>,
   formula: (a: Expr, b: Expr, attributes: AttributesOf<S>) => Expr,
 ): OperatorDefinition {
-  const { domain, since, attributes, dtypes = numbers, result, symbolic } = options;
+  const { domain, since, attributes, dtypes = numbers, result, choices, symbolic } = options;
   return defineOperator<S>({
     name,
     since,
@@ -119,6 +129,7 @@ export function pair<const S extends AttributeSpecs = NoAttributes>(
     ...(attributes && { attributes }),
     infer(ctx) {
       const dtype = requireSameDType(ctx, [0, 1], dtypes);
+      requireChoices(ctx, choices);
       return [tensorType(result ?? dtype, ctx.broadcast(ctx.shape(0), ctx.shape(1)))];
     },
     ...(symbolic && {

@@ -30,8 +30,9 @@ import {
 import { tensorType } from '../graph/types.ts';
 import { computeType, sizeAs } from './compute-type.ts';
 import { defineOperator, float, int, type LowerContext, type NodeContext } from './define.ts';
-import { expectRank } from './expect.ts';
+import { expectFloat, expectRank } from './expect.ts';
 import { flatten, unflatten } from './flat-index.ts';
+import { numbers, requireDType } from './pointwise.ts';
 import {
   kernelShape,
   poolAttributes,
@@ -114,7 +115,10 @@ export const MaxPool = defineOperator({
   attributes: { ...poolAttributes, storage_order: int(0) },
   infer(ctx) {
     const { shape } = poolGeometry(ctx);
-    return [tensorType(ctx.dtype(0), shape), ctx.hasOutput(1) ? tensorType('int64', shape) : undefined];
+    return [
+      tensorType(requireDType(ctx, 0, numbers), shape),
+      ctx.hasOutput(1) ? tensorType('int64', shape) : undefined,
+    ];
   },
   lower(ctx) {
     const geometry = poolGeometry(ctx);
@@ -165,7 +169,7 @@ function lowerAveragePool(ctx: PoolContext, includePad: boolean): Stage {
   });
 }
 
-const inferPool = (ctx: PoolNode) => [tensorType(ctx.dtype(0), poolGeometry(ctx).shape)];
+const inferPool = (ctx: PoolNode) => [tensorType(expectFloat(ctx, 0), poolGeometry(ctx).shape)];
 
 export const AveragePool = defineOperator({
   name: 'AveragePool',
@@ -217,7 +221,7 @@ function globalShape(ctx: NodeContext): readonly Dim[] {
   return [batch, channels, ...spatial.map(() => Dim.constant(1))];
 }
 
-const inferGlobalPool = (ctx: NodeContext) => [tensorType(ctx.dtype(0), globalShape(ctx))];
+const inferGlobalPool = (ctx: NodeContext) => [tensorType(expectFloat(ctx, 0), globalShape(ctx))];
 
 export const GlobalMaxPool = defineOperator({
   name: 'GlobalMaxPool',

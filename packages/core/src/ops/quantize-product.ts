@@ -23,7 +23,7 @@ import { defineOperator, type ExpandContext, int, type LowerContext } from './de
 import { expectEqual } from './expect.ts';
 import { broadcastIndex, stretchedIndex } from './lowering.ts';
 import { matMulShape } from './matmul.ts';
-import { float8s, requireDType } from './pointwise.ts';
+import { float8s, floats, requireDType } from './pointwise.ts';
 import { kernelShape, windowAxes, windowTap } from './window.ts';
 
 const bytes: readonly DType[] = ['int8', 'uint8'];
@@ -130,9 +130,20 @@ function rankOf(ctx: ExpandContext, value: Value): number {
   return shape.length;
 }
 
-/** Vector along the rows of a matrix, as a column; other shapes as they are. */
-function asColumn(ctx: ExpandContext, value: Value): Value {
-  return rankOf(ctx, value) === 1 ? ctx.op('Unsqueeze', [value, ctx.literal('int64', [1])]) : value;
+/**
+ * The scale of A, one for all or for each row, such that it can be multiplied with the product. That has no rows when A is
+ * a vector, and no columns when B is one.
+ */
+function alongRows(ctx: ExpandContext, value: Value): Value {
+  if (rankOf(ctx, value) !== 1) return value;
+  if (ctx.rank(0) === 1) return ctx.op('Squeeze', [value, ctx.literal('int64', [0])]);
+  return ctx.rank(3) === 1 ? value : ctx.op('Unsqueeze', [value, ctx.literal('int64', [1])]);
+}
+
+/** The scale of B, one for all or for each column; a vector B has one column, which the product does not keep. */
+function alongColumns(ctx: ExpandContext, value: Value): Value {
+  if (rankOf(ctx, value) !== 1 || ctx.rank(3) > 1) return value;
+  return ctx.op('Squeeze', [value, ctx.literal('int64', [0])]);
 }
 
 function toFloat32(ctx: ExpandContext, value: Value): Value {
@@ -153,6 +164,7 @@ export const QLinearMatMul = defineOperator({
     const allowed = [...bytes, ...float8s];
     requireDType(ctx, 0, allowed);
     requireDType(ctx, 3, allowed);
+    for (const scale of [1, 4, 6]) requireDType(ctx, scale, floats);
     return [tensorType(requireDType(ctx, 7, allowed), matMulShape(ctx, ctx.shape(0), ctx.shape(3)))];
   },
   expand(ctx) {
@@ -163,7 +175,12 @@ export const QLinearMatMul = defineOperator({
           ctx.op('DequantizeLinear', [a, toFloat32(ctx, scaleA)], { axis: rowAxis }),
           ctx.op('DequantizeLinear', [b, toFloat32(ctx, scaleB)], { axis: ctx.rank(3) - 1 }),
         ])
-      : scaledSum(ctx, ctx.op('MatMulInteger', [a, b, zeroA, zeroB]), asColumn(ctx, scaleA), scaleB);
+      : scaledSum(
+          ctx,
+          ctx.op('MatMulInteger', [a, b, zeroA, zeroB]),
+          alongRows(ctx, scaleA),
+          alongColumns(ctx, scaleB),
+        );
     return ctx.op('QuantizeLinear', [product, toFloat32(ctx, scaleY), zeroY], { axis: rowAxis });
   },
 });

@@ -25,10 +25,11 @@ import { stretchedIndex } from './lowering.ts';
 import { float8s, floats, likeInput, requireDType, requireSameDType, requireStretchable } from './pointwise.ts';
 
 const smallIntegers = ['int2', 'uint2', 'int4', 'uint4', 'int8', 'uint8', 'int16', 'uint16'] as const;
-const quantizedTypes: readonly DType[] = [...smallIntegers, ...float8s, 'float4e2m1'];
+const packedFloats = ['float6e2m3', 'float6e3m2', 'float4e2m1'] as const;
+const quantizedTypes: readonly DType[] = [...smallIntegers, ...float8s, ...packedFloats];
 
 /**
- * saturate(round(x / scale) + zeroPoint), halves rounded to even. Floats of 8 and 4 bits have no zero point but 0, and
+ * saturate(round(x / scale) + zeroPoint), halves rounded to even. Floats of 8 bits and less have no zero point but 0, and
  * are rounded by the conversion itself.
  * @param options.precision type in which the division is made
  */

@@ -5,7 +5,7 @@ import { tensorType } from '../graph/types.ts';
 import { codeOfDType, dtypeOfCode } from '../onnx/import-tensor.ts';
 import { elementCount, type Tensor } from '../session/tensor.ts';
 import { defineOperator, type EvaluateContext, float, int, ints, type NodeContext, required } from './define.ts';
-import { expectRank } from './expect.ts';
+import { expectFloat, expectRank } from './expect.ts';
 import { numbersOf, tensorOfNumbers } from './host-elements.ts';
 
 const seedAttributes = { seed: float(), dtype: int() };
@@ -120,7 +120,10 @@ export const Bernoulli = defineOperator({
   since: 15,
   nondeterministic: true,
   attributes: seedAttributes,
-  infer: (context) => [tensorType(drawnType(context, context.attributes.dtype), context.shape(0))],
+  infer(context) {
+    expectFloat(context, 0);
+    return [tensorType(drawnType(context, context.attributes.dtype), context.shape(0))];
+  },
   evaluate(context) {
     const { dtype, seed } = context.attributes;
     const input = context.tensor(0);
@@ -137,6 +140,7 @@ export const Multinomial = defineOperator({
   nondeterministic: true,
   attributes: { seed: float(), dtype: int(codeOfDType('int32')), sample_size: int(1) },
   infer(context) {
+    expectFloat(context, 0);
     const [batch] = expectRank(context, 0, 2);
     const { dtype, sample_size } = context.attributes;
     if (sample_size < 1) context.fail(`sample_size must be at least 1, not ${sample_size}.`);
@@ -151,7 +155,7 @@ export const Multinomial = defineOperator({
     const next = context.random(seed);
     const drawRow = (row: number): (() => number) => {
       const values = Array.from({ length: classes }, (_, at) => logits[row * classes + at]);
-      const peak = Math.max(...values);
+      const peak = values.reduce((most, value) => Math.max(most, value), -Infinity);
       let total = 0;
       const cumulative = values.map((value) => {
         total += Math.exp(value - peak);

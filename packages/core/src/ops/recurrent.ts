@@ -1,32 +1,30 @@
-// RNN, GRU and LSTM: evaluated on the host, all directions, layouts and options.
+// RNN, GRU and LSTM: one product of the whole sequence with the input weights, then a recurrence over its steps.
 
-import { Dim, type DType } from '@onnx-ts/tensor-ir';
+import {
+  add,
+  boundedIndex,
+  cast,
+  constant,
+  Dim,
+  type DType,
+  dimension,
+  type Expr,
+  elementAt,
+  eq,
+  lt,
+  mul,
+  type Source,
+  type Stage,
+  select,
+  sub,
+  toIndex,
+} from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
-import type { Tensor } from '../session/tensor.ts';
-import {
-  defineOperator,
-  type EvaluateContext,
-  float,
-  floats,
-  type InferContext,
-  int,
-  string,
-  strings,
-} from './define.ts';
+import { computeType } from './compute-type.ts';
+import { defineOperator, float, floats, type InferContext, int, type LowerContext, string, strings } from './define.ts';
 import { expectEqual, expectRank, expectSameType } from './expect.ts';
-import { numbersOf, tensorOfNumbers } from './host-elements.ts';
 import { type ActivationAttributes, readActivations } from './recurrent-activations.ts';
-import {
-  type Cell,
-  type CellOptions,
-  FloatProduct,
-  type GateProduct,
-  gruCell,
-  lstmCell,
-  rnnCell,
-  runDirection,
-  type State,
-} from './recurrent-cells.ts';
+import { type Cell, type CellStep, gruCell, lstmCell, rnnCell, type StateIndex } from './recurrent-cells.ts';
 
 export const recurrentAttributes = {
   activation_alpha: floats(),
@@ -46,11 +44,11 @@ interface RecurrentAttributes extends ActivationAttributes {
 }
 
 type Infer = InferContext & { readonly attributes: RecurrentAttributes };
-type Evaluate = EvaluateContext & { readonly attributes: RecurrentAttributes };
+export type LowerRecurrent = LowerContext & { readonly attributes: RecurrentAttributes };
 
 const [x, w, r, b, sequenceLengths, initialHidden, initialCell, peepholes] = [0, 1, 2, 3, 4, 5, 6, 7];
 
-export function isBatchFirst(attributes: RecurrentAttributes): boolean {
+function isBatchFirst(attributes: RecurrentAttributes): boolean {
   return attributes.layout === 1;
 }
 
@@ -64,132 +62,171 @@ export function inferRecurrent(ctx: Infer, gates: number, hidden: Dim) {
   expectEqual(ctx, expectRank(ctx, w, 3)[0], Dim.constant(directions), 'the directions of W and of the node');
   expectEqual(ctx, expectRank(ctx, r, 3)[0], Dim.constant(directions), 'the directions of R and of the node');
   if (ctx.hasInput(b)) expectEqual(ctx, expectRank(ctx, b, 2)[1], hidden.mul(2 * gates), 'the entries of B');
+  if (ctx.hasInput(sequenceLengths)) {
+    expectEqual(ctx, expectRank(ctx, sequenceLengths, 1)[0], batch, 'the entries of sequence_lens and the batch');
+  }
   const isBatch = isBatchFirst(attributes);
   const sequence = isBatch ? [batch, steps, directions, hidden] : [steps, directions, batch, hidden];
   const last = isBatch ? [batch, directions, hidden] : [directions, batch, hidden];
   return [sequence, last, last].map((shape) => tensorType(dtype, shape.map(Dim.from)));
 }
 
-export interface Direction {
-  readonly input: GateProduct;
-  readonly recurrent: GateProduct;
-  readonly cell: Cell;
+/** Sizes of a node, and the type in which it computes. */
+export interface RecurrentFrame {
+  readonly type: DType;
+  readonly gates: number;
+  readonly directions: number;
+  readonly steps: Dim;
+  readonly batch: Dim;
+  readonly hidden: Dim;
+  /** X, as element (step, batch entry, k). */
+  readonly x: (step: Expr, entry: Expr, k: Expr) => Expr;
+  readonly inputSize: Dim;
 }
-
-/** Builds the products and the cell of one direction. */
-export type MakeDirection = (direction: number, options: CellOptions) => Direction;
 
 export interface RecurrentParts {
   readonly gates: number;
-  readonly hiddenSize: number;
+  readonly hidden: Dim;
   /** Activations of one direction when the node names none. */
   readonly fallback: readonly string[];
-  readonly make: MakeDirection;
+  /** 1: the hidden state; 2: and the cell state. */
+  readonly states: 1 | 2;
+  readonly cell: Cell;
+  /** The recurrent bias of the last gate is the cell's affair. */
+  readonly keepsHiddenBias?: boolean;
+  /** X Wᵀ for all steps: [step, batch entry, direction · gate · unit]. */
+  project(frame: RecurrentFrame): Stage;
+  /** See `CellStep.product`. */
+  product(frame: RecurrentFrame, step: Pick<CellStep, 'state' | 'builder'>, gate: number, values?: Stage): Stage;
 }
 
 /** Y, Y_h, Y_c. */
-export function evaluateRecurrent(
-  ctx: Evaluate,
-  { gates, hiddenSize, fallback, make }: RecurrentParts,
-): readonly Tensor[] {
+export function lowerRecurrent(ctx: LowerRecurrent, parts: RecurrentParts): readonly Source[] {
   const { attributes } = ctx;
-  const source = ctx.tensor(x);
+  const { gates, hidden } = parts;
+  const source = ctx.input(x);
+  const type = computeType(source.dtype);
   const isBatch = isBatchFirst(attributes);
-  const [steps, batch] = isBatch ? [source.dims[1], source.dims[0]] : source.dims;
-  const size = source.dims[2];
+  const [steps, batch] = isBatch ? [source.shape[1], source.shape[0]] : source.shape;
   const directions = attributes.direction === 'bidirectional' ? 2 : 1;
-  const activations = readActivations(ctx, attributes, fallback, directions);
-  const width = gates * hiddenSize;
-  const rows = sequenceFirst(numbersOf(source), steps, batch, size, isBatch);
-  const lengths = readLengths(ctx, steps, batch);
-  const y = new Float64Array(steps * directions * batch * hiddenSize);
-  const finalHidden = new Float64Array(directions * batch * hiddenSize);
-  const finalCell = new Float64Array(directions * batch * hiddenSize);
-  const bias = ctx.optionalTensor(b);
-  const biases = bias ? numbersOf(bias) : new Float64Array(directions * 2 * width);
-  /** Where a state of a direction and batch entry lies in Y_h, and where its step lies in Y. */
-  const stateAt = (d: number, n: number): number => (isBatch ? n * directions + d : d * batch + n) * hiddenSize;
-  const stepAt = (step: number, d: number, n: number): number =>
-    (isBatch ? (n * steps + step) * directions + d : (step * directions + d) * batch + n) * hiddenSize;
-  for (let d = 0; d < directions; d++) {
-    const biasAt = d * 2 * width;
-    const recurrentBias = Float64Array.from({ length: width }, (_, k) => biases[biasAt + width + k]);
-    const options = { hiddenSize, activations: activations[d], clip: attributes.clip ?? Infinity, recurrentBias };
-    const { input, recurrent, cell } = make(d, options);
-    const projected = new Float64Array(steps * batch * width);
-    input.apply(rows, steps * batch, projected);
-    for (let at = 0; at < projected.length; at++) projected[at] += biases[biasAt + (at % width)];
-    const state: State = {
-      hidden: readState(ctx, initialHidden, batch * hiddenSize, (n) => stateAt(d, n), hiddenSize),
-      cell: readState(ctx, initialCell, batch * hiddenSize, (n) => stateAt(d, n), hiddenSize),
-    };
-    runDirection({
-      steps,
-      batch,
-      hiddenSize,
-      lengths,
-      isReverse: attributes.direction === 'reverse' || d === 1,
-      input: projected,
-      recurrent,
-      cell,
-      state,
-      emit: (step, n, hidden, from) => y.set(hidden.subarray(from, from + hiddenSize), stepAt(step, d, n)),
+  const width = hidden.mul(gates);
+  const frame: RecurrentFrame = {
+    type,
+    gates,
+    directions,
+    steps,
+    batch,
+    hidden,
+    x: (step, entry, k) => cast(type, ctx.at(source, isBatch ? [entry, step, k] : [step, entry, k])),
+    inputSize: source.shape[2],
+  };
+  const projected = withBias(ctx, frame, parts.project(frame), parts.keepsHiddenBias ?? false);
+  const activations = readActivations(ctx, attributes, parts.fallback, directions);
+  const isBackward = (direction: Expr): Expr =>
+    directions === 2 ? eq(direction, 1) : constant('bool', attributes.direction === 'reverse');
+  /** Steps of a batch entry: what comes after gives zeros and leaves the state alone. */
+  const lengthOf = (entry: Expr): Expr => {
+    if (!ctx.hasInput(sequenceLengths)) return dimension(steps);
+    return boundedIndex(ctx.at(sequenceLengths, [entry]), steps.add(1), { negative: false });
+  };
+  const isOver = ctx.hasInput(sequenceLengths)
+    ? (step: Expr, entry: Expr): Expr => lt(step, lengthOf(entry))
+    : undefined;
+  /** Each sequence is reversed within its own length. */
+  const placeOf = (step: Expr, direction: Expr, entry: Expr): Expr =>
+    select(isBackward(direction), sub(sub(lengthOf(entry), step), 1), step);
+  const initial = [initialHidden, initialCell].slice(0, parts.states).map((input) => (index: StateIndex): Expr => {
+    if (!ctx.hasInput(input)) return constant(type, 0);
+    const [direction, entry, unit] = index;
+    return cast(type, ctx.at(input, isBatch ? [entry, direction, unit] : [direction, entry, unit]));
+  });
+  const sizes = [Dim.constant(directions), batch, hidden];
+  const states = ctx.recurrence(type, steps, sizes, initial, (before) => {
+    const next = parts.cell({
+      ...before,
+      input(gate, [direction, entry, unit]) {
+        const column = add(mul(direction, dimension(width)), add(dimension(hidden.mul(gate)), unit));
+        const when = isOver?.(before.step, entry);
+        const at = [placeOf(before.step, direction, entry), entry, column];
+        return elementAt(projected, at, when && { when, otherwise: 0 });
+      },
+      product: (gate, values) => parts.product(frame, before, gate, values),
+      map: (name, body) => before.builder.map(type, sizes, body, name),
+      activation: (which, value, [direction]) => activations[which](value, isBackward(direction)),
     });
-    for (let n = 0; n < batch; n++) {
-      const [from, to] = [n * hiddenSize, stateAt(d, n)];
-      finalHidden.set(state.hidden.subarray(from, from + hiddenSize), to);
-      finalCell.set(state.cell.subarray(from, from + hiddenSize), to);
-    }
-  }
-  const sequence = isBatch ? [batch, steps, directions, hiddenSize] : [steps, directions, batch, hiddenSize];
-  const last = isBatch ? [batch, directions, hiddenSize] : [directions, batch, hiddenSize];
-  const result = (values: Float64Array, dims: readonly number[]): Tensor =>
-    tensorOfNumbers(source.type as DType, values, dims);
-  return [result(y, sequence), result(finalHidden, last), result(finalCell, last)];
+    if (!isOver) return next;
+    return next.map(
+      (body, part) => (index: readonly Expr[]) =>
+        select(isOver(before.step, index[1]), body(index), before.state(part, index)),
+    );
+  });
+  const result = (shape: readonly Dim[], value: (index: readonly Expr[]) => Expr): Stage =>
+    ctx.map(source.dtype, shape, (index) => cast(source.dtype, value(index)));
+  const sequence = result(ctx.outputShape(0), (index) => {
+    const [step, direction, entry] = isBatch ? [index[1], index[2], index[0]] : index;
+    const unit = index[3];
+    const turn = select(isBackward(direction), sub(lengthOf(entry), step), add(step, 1));
+    const when = isOver?.(step, entry);
+    return elementAt(states, [turn, 0, direction, entry, unit], when && { when, otherwise: 0 });
+  });
+  const last = Array.from({ length: parts.states }, (_, part) =>
+    result(ctx.outputShape(1 + part), (index) => {
+      const [direction, entry, unit] = isBatch ? [index[1], index[0], index[2]] : index;
+      return elementAt(states, [steps, part, direction, entry, unit]);
+    }),
+  );
+  return [sequence, ...last];
 }
 
-/** Input rows in the order [step, batch]. */
-function sequenceFirst(values: ArrayLike<number>, steps: number, batch: number, size: number, isBatch: boolean) {
-  if (!isBatch) return Float64Array.from(values);
-  const rows = new Float64Array(steps * batch * size);
-  for (let n = 0; n < batch; n++) {
-    for (let step = 0; step < steps; step++) {
-      for (let k = 0; k < size; k++) rows[(step * batch + n) * size + k] = values[(n * steps + step) * size + k];
-    }
-  }
-  return rows;
+/** The projection with what is added to it whatever the state. */
+function withBias(ctx: LowerRecurrent, frame: RecurrentFrame, projected: Stage, keepsHiddenBias: boolean): Stage {
+  if (!ctx.hasInput(b)) return projected;
+  const { type, gates, hidden, directions, steps, batch } = frame;
+  const width = hidden.mul(gates);
+  const both = ctx.map(
+    type,
+    [directions, width],
+    ([direction, column]) => {
+      const own = cast(type, ctx.at(b, [direction, column]));
+      const recurrent = cast(type, ctx.at(b, [direction, add(dimension(width), column)]));
+      const sum = add(own, recurrent);
+      return keepsHiddenBias ? select(lt(column, dimension(hidden.mul(gates - 1))), sum, own) : sum;
+    },
+    'bias',
+  );
+  const bias = ctx.view(both, [width.mul(directions)]);
+  return ctx.map(type, [steps, batch, width.mul(directions)], (index) =>
+    add(elementAt(projected, index), elementAt(bias, [index[2]])),
+  );
 }
 
-function readLengths(ctx: Evaluate, steps: number, batch: number): ArrayLike<number> {
-  const given = ctx.optionalTensor(sequenceLengths);
-  if (!given) return new Array<number>(batch).fill(steps);
-  const lengths = numbersOf(given);
-  if (lengths.length !== batch) ctx.fail(`sequence_lens must have ${batch} entries, not ${lengths.length}.`);
-  for (let n = 0; n < batch; n++) {
-    if (!(lengths[n] >= 0 && lengths[n] <= steps))
-      ctx.fail(`the sequence length ${lengths[n]} is outside [0, ${steps}].`);
-  }
-  return lengths;
+/** Weights of an input of shape [directions, gates · hidden, inner], as they are. */
+function floatParts(ctx: LowerRecurrent): Pick<RecurrentParts, 'project' | 'product'> {
+  return {
+    project({ type, gates, directions, hidden, steps, batch, inputSize, x: element }) {
+      const width = hidden.mul(gates * directions);
+      const weight = ctx.view(ctx.input(w), [width, inputSize]);
+      return ctx.reduce('sum', type, [steps, batch, width], [inputSize], ([step, entry, column], [k]) =>
+        mul(element(step, entry, k), cast(type, elementAt(weight, [column, k]))),
+      );
+    },
+    product({ type, directions, hidden, batch }, { state, builder }, gate, values) {
+      return builder.reduce(
+        'sum',
+        type,
+        [directions, batch, hidden],
+        [hidden],
+        ([direction, entry, unit], [k]) => {
+          const factor = values ? elementAt(values, [direction, entry, k]) : state(0, [direction, entry, k]);
+          return mul(factor, cast(type, ctx.at(r, [direction, add(dimension(hidden.mul(gate)), unit), k])));
+        },
+        { name: `gate ${gate}` },
+      );
+    },
+  };
 }
 
-function readState(ctx: Evaluate, input: number, length: number, at: (batch: number) => number, size: number) {
-  const state = new Float64Array(length);
-  const given = ctx.optionalTensor(input);
-  if (!given) return state;
-  const values = numbersOf(given);
-  for (let k = 0; k < length; k++) state[k] = values[at(Math.floor(k / size)) + (k % size)];
-  return state;
-}
-
-/** Products with the weights W [directions, gates · hidden, input] and R [directions, gates · hidden, hidden]. */
-function floatProducts(ctx: EvaluateContext, direction: number) {
-  const [weight, recurrence] = [ctx.tensor(w), ctx.tensor(r)];
-  const product = ({ dims: [, width, inner] }: Tensor, values: ArrayLike<number>): GateProduct =>
-    new FloatProduct(values, direction * width * inner, width, inner);
-  return { input: product(weight, numbersOf(weight)), recurrent: product(recurrence, numbersOf(recurrence)) };
-}
-
-const hiddenOf = (ctx: EvaluateContext): number => ctx.tensor(r).dims[2];
+const hiddenOf = (ctx: LowerContext): Dim => ctx.shape(r)[2];
 
 export const RNN = defineOperator({
   name: 'RNN',
@@ -199,13 +236,15 @@ export const RNN = defineOperator({
     expectSameType(ctx, x, w, r, b);
     return inferRecurrent(ctx, 1, expectRank(ctx, r, 3)[2]).slice(0, 2);
   },
-  evaluate: (ctx) =>
-    evaluateRecurrent(ctx, {
+  lower: (ctx) =>
+    lowerRecurrent(ctx, {
+      ...floatParts(ctx),
       gates: 1,
-      hiddenSize: hiddenOf(ctx),
+      hidden: hiddenOf(ctx),
       fallback: ['Tanh'],
-      make: (direction, options) => ({ ...floatProducts(ctx, direction), cell: rnnCell(options) }),
-    }).slice(0, 2),
+      states: 1,
+      cell: rnnCell(ctx.attributes.clip),
+    }),
 });
 
 export const GRU = defineOperator({
@@ -216,35 +255,51 @@ export const GRU = defineOperator({
     expectSameType(ctx, x, w, r, b);
     return inferRecurrent(ctx, 3, expectRank(ctx, r, 3)[2]).slice(0, 2);
   },
-  evaluate(ctx) {
-    const hiddenSize = hiddenOf(ctx);
-    const recurrence = numbersOf(ctx.tensor(r));
-    const linearBeforeReset = ctx.attributes.linear_before_reset !== 0;
-    return evaluateRecurrent(ctx, {
+  lower(ctx) {
+    const hidden = hiddenOf(ctx);
+    const type = computeType(ctx.dtype(x));
+    const isLinearBeforeReset = ctx.attributes.linear_before_reset !== 0;
+    // What the reset gate scales comes with its bias.
+    const keepsHiddenBias = isLinearBeforeReset && ctx.hasInput(b);
+    const hiddenBias = ([direction, , unit]: StateIndex): Expr =>
+      cast(type, ctx.at(b, [direction, add(dimension(hidden.mul(5)), unit)]));
+    return lowerRecurrent(ctx, {
+      ...floatParts(ctx),
       gates: 3,
-      hiddenSize,
+      hidden,
       fallback: ['Sigmoid', 'Tanh'],
-      make(direction, options) {
-        const start = (direction * 3 + 2) * hiddenSize * hiddenSize;
-        const hiddenProduct = new FloatProduct(recurrence, start, hiddenSize, hiddenSize);
-        return { ...floatProducts(ctx, direction), cell: gruCell({ ...options, linearBeforeReset, hiddenProduct }) };
-      },
-    }).slice(0, 2);
+      states: 1,
+      cell: gruCell({
+        clip: ctx.attributes.clip,
+        isLinearBeforeReset,
+        hiddenBias: keepsHiddenBias ? hiddenBias : undefined,
+      }),
+      keepsHiddenBias,
+    });
   },
 });
 
 export const lstmAttributes = { ...recurrentAttributes, input_forget: int(0) };
 
-/** Peephole weights of one direction: input 7, [directions, 3 · hidden]. */
-export function peepholesOf(
-  ctx: EvaluateContext,
-  direction: number,
-  hiddenSize: number,
-): ArrayLike<number> | undefined {
-  const given = ctx.optionalTensor(peepholes);
-  if (!given) return undefined;
-  const values = numbersOf(given);
-  return Float64Array.from({ length: 3 * hiddenSize }, (_, k) => values[direction * 3 * hiddenSize + k]);
+/** What LSTM is made of, its weights aside. */
+export function lstmParts(
+  ctx: LowerRecurrent & { readonly attributes: { readonly input_forget: number } },
+  hidden: Dim,
+): Omit<RecurrentParts, 'project' | 'product'> {
+  const type = computeType(ctx.dtype(x));
+  const peephole = (which: number, [direction, , unit]: StateIndex): Expr =>
+    cast(type, ctx.at(peepholes, [direction, add(dimension(hidden.mul(which)), toIndex(unit))]));
+  return {
+    gates: 4,
+    hidden,
+    fallback: ['Sigmoid', 'Tanh', 'Tanh'],
+    states: 2,
+    cell: lstmCell({
+      clip: ctx.attributes.clip,
+      isCoupled: ctx.attributes.input_forget !== 0,
+      peephole: ctx.hasInput(peepholes) ? peephole : undefined,
+    }),
+  };
 }
 
 export const LSTM = defineOperator({
@@ -255,17 +310,5 @@ export const LSTM = defineOperator({
     expectSameType(ctx, x, w, r, b, peepholes);
     return inferRecurrent(ctx, 4, expectRank(ctx, r, 3)[2]);
   },
-  evaluate(ctx) {
-    const hiddenSize = hiddenOf(ctx);
-    const coupled = ctx.attributes.input_forget !== 0;
-    return evaluateRecurrent(ctx, {
-      gates: 4,
-      hiddenSize,
-      fallback: ['Sigmoid', 'Tanh', 'Tanh'],
-      make(direction, options) {
-        const cell = lstmCell({ ...options, coupled, peepholes: peepholesOf(ctx, direction, hiddenSize) });
-        return { ...floatProducts(ctx, direction), cell };
-      },
-    });
-  },
+  lower: (ctx) => lowerRecurrent(ctx, { ...floatParts(ctx), ...lstmParts(ctx, hiddenOf(ctx)) }),
 });

@@ -56,6 +56,8 @@ function reducedAxes(
 ): readonly number[] {
   const rank = context.rank(0);
   if (!given || given.length === 0) return noopWithEmptyAxes ? [] : Array.from({ length: rank }, (_, axis) => axis);
+  // Of a scalar, converters name axis 0 or −1.
+  if (rank === 0 && given.every((axis) => axis === 0 || axis === -1)) return [];
   const axes = given.map((axis) => context.axis(axis, rank));
   if (new Set(axes).size !== axes.length) context.fail(`axes [${given.join(', ')}] name an axis twice.`);
   return axes.sort((a, b) => a - b);

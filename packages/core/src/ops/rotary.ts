@@ -18,7 +18,7 @@ import {
   toIndex,
 } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
-import { defineOperator, int, type LowerContext } from './define.ts';
+import { defineOperator, int, type LowerContext, type NodeContext } from './define.ts';
 import { expectEqual, expectRank, expectSameType } from './expect.ts';
 
 export interface Rotation {
@@ -98,6 +98,25 @@ export function tableEntry(
   return ctx.at(table, [...row, pair], guard);
 }
 
+/**
+ * Heads fill the last axis of the input, and the tables have an entry for each pair of features that turn.
+ *
+ * @param turned features of each head that turn; 0 for all
+ * @param width of the tables
+ */
+export function expectRotation(ctx: NodeContext, features: Dim, heads: Dim, turned: number, width: Dim): void {
+  const size = features.floorDiv(heads);
+  expectEqual(ctx, size.mul(heads), features, 'the features of all heads and the last axis of the input');
+  if (turned === 0) return expectEqual(ctx, width.mul(2), size, 'twice the width of the caches and the head size');
+  const [most, pairs] = [size.constant, width.constant];
+  if (turned % 2 !== 0 || (most !== undefined && turned > most)) {
+    ctx.fail(`rotary_embedding_dim must be an even number of at most the head size ${size}, not ${turned}.`);
+  }
+  if (pairs !== undefined && pairs * 2 < turned) {
+    ctx.fail(`caches of width ${pairs} are too narrow for a rotary_embedding_dim of ${turned}.`);
+  }
+}
+
 export const RotaryEmbedding = defineOperator({
   name: 'RotaryEmbedding',
   since: 23,
@@ -108,13 +127,17 @@ export const RotaryEmbedding = defineOperator({
     if (shape.length === 3 && !ctx.attributes.num_heads) {
       ctx.fail('an input of rank 3 needs the attribute num_heads.');
     }
-    const tableRank = ctx.hasInput(3) ? 2 : 3;
-    expectEqual(
-      ctx,
-      expectRank(ctx, 1, tableRank)[tableRank - 1],
-      expectRank(ctx, 2, tableRank)[tableRank - 1],
-      'the sizes of the caches',
-    );
+    const hasPositions = ctx.hasInput(3);
+    const [cos, sin] = [1, 2].map((input) => expectRank(ctx, input, hasPositions ? 2 : 3));
+    cos.forEach((size, axis) => {
+      expectEqual(ctx, size, sin[axis], `axis ${axis} of cos_cache and sin_cache`);
+    });
+    const [batch, sequence] = shape.length === 4 ? [shape[0], shape[2]] : shape;
+    const rows = hasPositions ? expectRank(ctx, 3, 2) : cos;
+    expectEqual(ctx, rows[0], batch, `the batch sizes of X and of ${hasPositions ? 'position_ids' : 'the caches'}`);
+    expectEqual(ctx, rows[1], sequence, `the lengths of X and of ${hasPositions ? 'position_ids' : 'the caches'}`);
+    const heads = Dim.constant(shape.length === 3 ? ctx.attributes.num_heads! : 1);
+    expectRotation(ctx, shape[shape.length - 1], heads, ctx.attributes.rotary_embedding_dim, cos[cos.length - 1]);
     return [tensorType(dtype, shape)];
   },
   lower(ctx) {

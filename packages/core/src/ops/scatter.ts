@@ -1,7 +1,17 @@
 // Scatter operators: a copy of the data with updates written to places that an index tensor names. Updates are applied
 // in order, so that the last of several to one place wins, or all of them are combined by a reduction.
 
-import { add, boundedIndex, type CombineOp, type Dim, dimension, type Expr, mod, toIndex } from '@onnx-ts/tensor-ir';
+import {
+  add,
+  boundedIndex,
+  type CombineOp,
+  cast,
+  type Dim,
+  dimension,
+  type Expr,
+  mod,
+  toIndex,
+} from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { defineOperator, int, type LowerContext, type NodeContext, string } from './define.ts';
 import { expectEqual, expectRank, expectSameType } from './expect.ts';
@@ -139,7 +149,7 @@ function sequenceAxis(context: NodeContext, given: number, rank: number): number
 
 /** Where step `step` of the update of batch entry `batch` goes. */
 function writePosition(context: LowerContext, batch: Expr, step: Expr, length: Dim, mode: string): Expr {
-  const start = context.hasInput(2) ? toIndex(context.at(2, [batch])) : dimension(0);
-  const place = add(start, step);
-  return mode === 'circular' ? mod(place, dimension(length)) : boundedIndex(place, length, { negative: false });
+  const given = context.hasInput(2) ? context.at(2, [batch]) : dimension(0);
+  if (mode === 'circular') return toIndex(mod(add(given, cast(given.type, step)), cast(given.type, dimension(length))));
+  return boundedIndex(add(toIndex(given), step), length, { negative: false });
 }

@@ -34,6 +34,7 @@ import {
 import { expectFloat, expectRank } from './expect.ts';
 import { complexLine, Transform } from './fft.ts';
 import { numbersOf, tensorOfNumbers } from './host-elements.ts';
+import { requireDType } from './pointwise.ts';
 
 interface TransformAttributes {
   readonly inverse: number;
@@ -169,7 +170,18 @@ function stftSizes(ctx: NodeContext) {
     : ctx.hasInput(frameLength)
       ? ctx.contents(frameLength)?.[0]
       : ctx.fail('either window or frame_length must be given.');
+  if (parts && parts.constant !== undefined && parts.constant !== 1 && parts.constant !== 2) {
+    ctx.fail(`the last axis of the signal must have one part (real) or two (complex), not ${parts}.`);
+  }
   if (!step || !length) return undefined;
+  if (step.constant !== undefined && step.constant < 1) ctx.fail(`frame_step must be at least 1, not ${step}.`);
+  if (length.constant !== undefined && length.constant < 1) {
+    ctx.fail(`a frame must have at least one sample, not ${length}.`);
+  }
+  const [most, least] = [samples.constant, length.constant];
+  if (most !== undefined && least !== undefined && most < least) {
+    ctx.fail(`the signal has ${most} samples, fewer than one frame of ${least}.`, 'Pad the signal.');
+  }
   return { batch, parts, step, length, frames: samples.sub(length).floorDiv(step).add(1) };
 }
 
@@ -264,6 +276,8 @@ export const MelWeightMatrix = defineOperator({
   since: 17,
   attributes: { output_datatype: int(1) },
   infer(ctx) {
+    for (const input of [0, 1, 2]) requireDType(ctx, input, ['int32', 'int64']);
+    for (const input of [3, 4]) expectFloat(ctx, input);
     const bins = ctx.contents(0)?.[0] ?? ctx.freshDim('mel_bins');
     const length = ctx.contents(1)?.[0];
     const spectrum = length ? length.floorDiv(2).add(1) : ctx.freshDim('spectrum');

@@ -10,6 +10,7 @@ import {
   type OperatorDefinition,
   required,
 } from './define.ts';
+import { expectRank } from './expect.ts';
 import { knownIntegers, plainNumbers, rearrange, smallTensor } from './small-tensor.ts';
 
 /** The elements `start`, `start + step`, … of an axis. */
@@ -102,11 +103,18 @@ function requestOfAttributes(
   return request;
 }
 
+/** The rank of a list may be open as long as nobody needs its length. */
+function expectVector(context: NodeContext, input: number): void {
+  const type = context.type(input);
+  if (type.kind === 'tensor' && type.shape) expectRank(context, input, 1);
+}
+
 function requestOfInputs(context: NodeContext): SliceRequest {
   const listed = (input: number): number | undefined => {
     const type = context.type(input);
     return type.kind === 'tensor' ? type.shape?.[0]?.constant : undefined;
   };
+  for (const input of [1, 2, 3, 4]) if (context.hasInput(input)) expectVector(context, input);
   const starts = context.contents(1);
   const ends = context.contents(2);
   const count = starts?.length ?? ends?.length ?? listed(1) ?? listed(2);

@@ -6,21 +6,31 @@ import { elementCount, Tensor } from '../session/tensor.ts';
 import { defineOperator, int, type NodeContext, required, string, strings } from './define.ts';
 import { expectRank } from './expect.ts';
 import { int64Tensor } from './host-elements.ts';
+import { fullMatch } from './regex.ts';
 
 function expectStrings(context: NodeContext, input: number): void {
   if (context.dtype(input) !== 'string') context.fail(`input ${input} must hold strings, not ${context.dtype(input)}.`);
 }
 
-const changes: Readonly<Record<string, (text: string, locale: string | undefined) => string>> = {
+/** Case as the plain locale has it: of the letters A to Z alone. */
+const lowerAscii = (text: string): string => text.replaceAll(/[A-Z]+/g, (letters) => letters.toLowerCase());
+const upperAscii = (text: string): string => text.replaceAll(/[a-z]+/g, (letters) => letters.toUpperCase());
+
+const plain = 'C';
+/** What ONNX has where no locale is given, so that results do not depend on the machine. */
+const standard = 'en-US';
+
+const changes: Readonly<Record<string, (text: string, locale: string) => string>> = {
   NONE: (text) => text,
-  LOWER: (text, locale) => (locale === undefined ? text.toLowerCase() : text.toLocaleLowerCase(locale)),
-  UPPER: (text, locale) => (locale === undefined ? text.toUpperCase() : text.toLocaleUpperCase(locale)),
+  LOWER: (text, locale) => (locale === plain ? lowerAscii(text) : text.toLocaleLowerCase(locale)),
+  UPPER: (text, locale) => (locale === plain ? upperAscii(text) : text.toLocaleUpperCase(locale)),
 };
 
-/** POSIX's name of a locale, such as en_US.UTF-8, as JavaScript has it; undefined for the plain locales C and POSIX. */
-function localeOf(context: NodeContext, given: string | undefined): string | undefined {
+/** POSIX's name of a locale, such as en_US.UTF-8, as JavaScript has it; "C" for the plain locales C and POSIX. */
+function localeOf(context: NodeContext, given: string | undefined): string {
   const name = given?.replace(/[.@].*$/, '').replaceAll('_', '-');
-  if (!name || name === 'C' || name === 'POSIX') return undefined;
+  if (!name) return standard;
+  if (name === 'C' || name === 'POSIX') return plain;
   try {
     return Intl.getCanonicalLocales(name)[0];
   } catch {
@@ -127,33 +137,6 @@ export const StringSplit = defineOperator({
     return [new Tensor('string', padded, [...input.dims, width]), int64Tensor(counts, input.dims)];
   },
 });
-
-/** A pattern in RE2 syntax as a JavaScript one that matches whole texts. */
-function fullMatch(pattern: string): RegExp {
-  const inline = /^\(\?([ims]+)\)/.exec(pattern);
-  const body = pattern
-    .slice(inline ? inline[0].length : 0)
-    .replaceAll('(?P<', '(?<')
-    .replaceAll('\\A', '^')
-    .replaceAll('\\z', '$')
-    .replace(/\[:(\^?)(alpha|digit|alnum|upper|lower|space|punct|xdigit|word):\]/g, (_, not, name) => {
-      if (not) throw new SyntaxError(`negated class [:^${name}:]`);
-      return posixClasses[name];
-    });
-  return new RegExp(`^(?:${body})$`, `u${inline?.[1] ?? ''}`);
-}
-
-const posixClasses: Readonly<Record<string, string>> = {
-  alpha: 'A-Za-z',
-  digit: '0-9',
-  alnum: '0-9A-Za-z',
-  upper: 'A-Z',
-  lower: 'a-z',
-  space: '\\t\\n\\v\\f\\r ',
-  punct: '!-\\/:-@\\[-`\\{-~',
-  xdigit: '0-9A-Fa-f',
-  word: '0-9A-Za-z_',
-};
 
 /** Whether each string matches a pattern as a whole. */
 export const RegexFullMatch = defineOperator({

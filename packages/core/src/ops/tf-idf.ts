@@ -66,6 +66,10 @@ function countGrams(tokens: readonly Token[], root: GramNode, attributes: GramAt
   return counts;
 }
 
+/** Vocabularies are longer than what fits into the arguments of one call. */
+const columnCount = (columns: readonly number[]): number =>
+  columns.reduce((most, column) => Math.max(most, column), -1) + 1;
+
 const weightings: Readonly<Record<string, (count: number, weight: number) => number>> = {
   TF: (count) => count,
   IDF: (count, weight) => (count > 0 ? weight : 0),
@@ -92,7 +96,7 @@ export const TfIdfVectorizer = defineOperator({
     if (!(context.dtype(0) === 'string' ? pool_strings : pool_int64s)) {
       context.fail(`there is no pool of n-grams for ${context.dtype(0)} tokens.`);
     }
-    const width = Dim.constant(Math.max(-1, ...columns) + 1);
+    const width = Dim.constant(columnCount(columns));
     const shape = expectRank(context, 0, 0, 2);
     return [tensorType('float32', shape.length === 2 ? [shape[0], width] : [width])];
   },
@@ -102,7 +106,7 @@ export const TfIdfVectorizer = defineOperator({
     const isText = input.type === 'string';
     const tokens: readonly Token[] = isText ? (input.data as string[]) : input.toNumberArray();
     const root = growTree(context, (isText ? attributes.pool_strings : attributes.pool_int64s) ?? [], attributes);
-    const width = Math.max(-1, ...attributes.ngram_indexes) + 1;
+    const width = columnCount(attributes.ngram_indexes);
     const rows = input.dims.length === 2 ? input.dims[0] : 1;
     const length = tokens.length / Math.max(rows, 1);
     const result = new Float32Array(rows * width);

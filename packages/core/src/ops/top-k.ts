@@ -120,7 +120,10 @@ function topKByInput<const S extends AttributeSpecs>(
     name: 'TopK',
     since,
     attributes,
-    infer: (context) => inferTopK(context, choice(context).axis, context.contents(1)?.[0]),
+    infer(context) {
+      requireDType(context, 1, ['int64']);
+      return inferTopK(context, choice(context).axis, context.contents(1)?.[0]);
+    },
     evaluate(context) {
       const { axis, largest } = choice(context);
       const [k] = context.tensor(1).toNumberArray();

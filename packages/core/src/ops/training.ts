@@ -2,7 +2,7 @@
 
 import { add, cast, constant, div, type Expr, gt, mul, pow, type Source, select, sqrt, sub } from '@onnx-ts/tensor-ir';
 import { defineOperator, float, type LowerContext, type NodeContext, required, string, strings } from './define.ts';
-import { expectFloat } from './expect.ts';
+import { expectEqual, expectFloat, expectRank, expectSameType } from './expect.ts';
 import { likeInput } from './pointwise.ts';
 
 const domain = 'ai.onnx.preview.training';
@@ -29,9 +29,22 @@ interface Step {
   readonly isFirst: (whenFirst: Expr, otherwise: Expr) => Expr;
 }
 
+/** The gradient and the accumulators of a tensor, each `count` inputs further on, are like it. */
+function expectOneShape(ctx: NodeContext, x: number, count: number): void {
+  const shape = ctx.shape(x);
+  for (let other = x + count; other < ctx.inputCount; other += count) {
+    expectSameType(ctx, x, other);
+    const sizes = expectRank(ctx, other, shape.length);
+    sizes.forEach((size, axis) => {
+      expectEqual(ctx, size, shape[axis], `sizes of inputs ${other} and ${x} along axis ${axis}`);
+    });
+  }
+}
+
 /** Groups of inputs: X, gradients, accumulators; groups of outputs: X, accumulators. */
 function inferStep(ctx: NodeContext, accumulators: number) {
   const count = tensorCount(ctx, 2 + accumulators);
+  for (let at = 0; at < count; at++) expectOneShape(ctx, firstTensor + at, count);
   const groups = [0, ...Array.from({ length: accumulators }, (_, at) => 2 + at)];
   return groups.flatMap((group) =>
     Array.from({ length: count }, (_, at) => {

@@ -3,8 +3,9 @@
 import { constant, type Dim, dimension, lt, mod, productOf, toIndex } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { defineOperator, ints, type NodeContext, required } from './define.ts';
-import { expectRank } from './expect.ts';
+import { expectEqual, expectRank } from './expect.ts';
 import { unflatten } from './flat-index.ts';
+import { numbers, requireDType } from './pointwise.ts';
 import { every, perAxis } from './window.ts';
 
 type UnpoolNode = NodeContext & {
@@ -41,12 +42,17 @@ export const MaxUnpool = defineOperator({
   valueInputs: [2],
   infer(ctx) {
     const natural = unpooledShape(ctx);
-    if (!ctx.hasInput(2)) return [tensorType(ctx.dtype(0), natural)];
+    const type = requireDType(ctx, 0, numbers);
+    requireDType(ctx, 1, ['int64']);
+    expectRank(ctx, 1, natural.length).forEach((size, axis) => {
+      expectEqual(ctx, size, ctx.shape(0)[axis], `axis ${axis} of X and of the positions`);
+    });
+    if (!ctx.hasInput(2)) return [tensorType(type, natural)];
     const wanted = ctx.contents(2);
     if (wanted && wanted.length !== natural.length) {
       ctx.fail(`output_shape must have ${natural.length} entries, not ${wanted.length}.`);
     }
-    return [tensorType(ctx.dtype(0), wanted ?? natural.map(() => ctx.freshDim('unpooled')))];
+    return [tensorType(type, wanted ?? natural.map(() => ctx.freshDim('unpooled')))];
   },
   lower(ctx) {
     const [x, positions] = [ctx.input(0), ctx.input(1)];

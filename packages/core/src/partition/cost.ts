@@ -123,14 +123,19 @@ function countReads(stage: Stage, into: Map<Source, Dim>): void {
     };
     visit(body);
   }
+  if (stage.kind === 'recurrence') for (const own of [stage.state, ...stage.inner]) into.delete(own);
 }
 
 function arithmeticOf(stage: Stage): Dim {
   const isFold =
     stage.kind === 'reduce' || stage.kind === 'scan' || (stage.kind === 'scatter' && stage.combine !== 'set');
-  const folded = stage.kind === 'view' || !isFold ? undefined : stage.body;
+  const folded = isFold
+    ? [stage.body]
+    : stage.kind === 'recurrence'
+      ? stage.inner.filter(({ kind }) => kind === 'reduce').map(({ body }) => body)
+      : [];
   const parts = bodiesOf(stage).map(({ axes, body }) => {
-    const perPoint = operationsOf(body) + (body === folded ? 1 : 0);
+    const perPoint = operationsOf(body) + (folded.includes(body) ? 1 : 0);
     return perPoint === 0 ? zero : productOf(axes.map((axis) => axis.size)).mul(perPoint);
   });
   return sumOf(parts);

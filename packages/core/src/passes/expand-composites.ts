@@ -1,12 +1,13 @@
 // Replaces composite operators by the simpler nodes that their definition expands to.
 
 import { Dim } from '@onnx-ts/tensor-ir';
+import { OnnxTsError } from '../errors.ts';
 import { copyBody } from '../graph/copy-body.ts';
-import type { AttributeValue, Graph, GraphNode, Value } from '../graph/graph.ts';
+import type { AttributeValue, Graph, GraphNode, NodeOrigin, Value } from '../graph/graph.ts';
 import { newValue } from '../graph/graph.ts';
 import { GraphPatch } from '../graph/patch.ts';
-import { type TensorType, tensorType } from '../graph/types.ts';
-import { BaseContext, type FreshDims, NotKnownYet } from '../ops/context.ts';
+import { isNumberTensor, type TensorType, tensorType } from '../graph/types.ts';
+import { BaseContext, type FreshDims, NotKnownYet, nodeError, placedError } from '../ops/context.ts';
 import type { ExpandContext, PlainAttribute } from '../ops/define.ts';
 import type { OperatorRegistry } from '../ops/registry.ts';
 import { arrayTypeOf, Tensor } from '../session/tensor.ts';
@@ -30,13 +31,19 @@ export function expandComposites(
 ): boolean {
   const patch = new GraphPatch(graph);
   for (const node of graph.nodes) {
-    if (!node.operator?.expand || keep(node)) continue;
+    if (!node.operator?.expand || isForHost(node) || keep(node)) continue;
     const nodes = expandNode(node, registry, fresh);
     if (nodes) patch.replaceNode(node, nodes);
   }
   if (patch.isEmpty) return false;
   patch.apply();
   return true;
+}
+
+/** Whether a composite has a meaning of its own for what it reads or writes: see `evaluateOnHost`. */
+function isForHost({ operator, inputs, outputs }: GraphNode): boolean {
+  if (!operator?.evaluateOnHost) return false;
+  return [...inputs, ...outputs].some((value) => value?.type !== undefined && !isNumberTensor(value.type));
 }
 
 /** The nodes that compute the same outputs; undefined when shapes or values are missing that only a run can tell. */
@@ -52,7 +59,8 @@ export function expandNode(
     return context.finish(Array.isArray(result) ? result : [result as Value]);
   } catch (error) {
     if (error instanceof NotKnownYet) return undefined;
-    throw error;
+    if (OnnxTsError.is(error)) throw placedError(node, error);
+    throw nodeError(node, `it could not be expanded: ${(error as Error).message}.`, undefined, error);
   }
 }
 
@@ -65,6 +73,11 @@ class Expansion extends BaseContext implements ExpandContext<never> {
     super(node, node.operator!);
     this.#registry = registry;
     this.#fresh = fresh;
+  }
+
+  get #origin(): NodeOrigin {
+    const { name, domain, op, opset, origin } = this.node;
+    return origin ?? { name, domain, op, opset };
   }
 
   value(index: number): Value | undefined {
@@ -98,6 +111,7 @@ class Expansion extends BaseContext implements ExpandContext<never> {
       inputs: [...inputs],
       outputs: [...values],
       attributes: new Map(Object.entries(attributes).map(([key, value]) => [key, attributeValue(value)])),
+      origin: this.#origin,
     };
     for (const value of values) value.producer = node;
     inferNode(node, this.#registry, this.#fresh);
@@ -109,6 +123,7 @@ class Expansion extends BaseContext implements ExpandContext<never> {
     const replacements = new Map(body.inputs.map((input, at) => [input, inputs[at]]));
     const { nodes, outputs } = copyBody(body, `${this.node.name}/${this.#nodes.length}`, replacements);
     for (const node of nodes) {
+      node.origin = this.#origin;
       inferNode(node, this.#registry, this.#fresh);
       this.#nodes.push(node);
     }

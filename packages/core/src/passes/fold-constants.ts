@@ -16,6 +16,9 @@ const largestFolded = 1 << 18;
 /** Elements that the inputs of a folded node may have: the interpreter takes a microsecond for ten of them. */
 const largestRead = 1 << 20;
 
+/** Bytes below which a widened constant is no loss. */
+const smallestWidened = 1 << 10;
+
 function isConstant(value: Value | undefined): boolean {
   return value === undefined || value.constant !== undefined;
 }
@@ -32,6 +35,19 @@ function sizeOfWork(node: GraphNode): { readonly read: number; readonly written:
     written += (count * Math.max(bitsOf(type.dtype), 8)) / 8;
   }
   return { read, written };
+}
+
+/**
+ * Whether the node makes a tensor of wider elements from one of as many narrow ones, as DequantizeLinear and Cast do. That
+ * is left to the kernels that read it: they may compute with the narrow ones.
+ */
+function isWidening(node: GraphNode): boolean {
+  const [output] = node.outputs;
+  if (output?.type?.kind !== 'tensor' || !output.type.shape) return false;
+  const count = productOf(output.type.shape).constant;
+  const bits = bitsOf(output.type.dtype);
+  if (count === undefined || (count * bits) / 8 <= smallestWidened) return false;
+  return node.inputs.some((input) => input?.constant?.size === count && bitsOf(input.constant.type) < bits);
 }
 
 /** A value whose contents hold no symbols becomes a constant. */
@@ -57,7 +73,7 @@ export function foldNode(node: GraphNode, evaluator: HostEvaluator): boolean {
   if (definition.control || !node.inputs.every(isConstant)) return false;
   const isSource = node.inputs.length === 0 && definition.evaluate !== undefined;
   const { read, written } = sizeOfWork(node);
-  if (!isSource && (written > largestFolded || read > largestRead)) return false;
+  if (!isSource && (written > largestFolded || read > largestRead || isWidening(node))) return false;
   let results: ReturnType<HostEvaluator['evaluate']>;
   try {
     results = evaluator.evaluate(

@@ -4,7 +4,7 @@ import { type DType, productOf } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import type { Graph, GraphNode, Value } from '../graph/graph.ts';
 import { withoutShape } from '../graph/types.ts';
-import { type FreshDims, isCutOff, NotKnownYet, nodeError, TypeInference } from '../ops/context.ts';
+import { type FreshDims, isCutOff, NotKnownYet, nodeError, placedError, TypeInference } from '../ops/context.ts';
 import type { OperatorDefinition } from '../ops/define.ts';
 import type { OperatorRegistry } from '../ops/registry.ts';
 import { inferControl } from './infer-control.ts';
@@ -42,7 +42,7 @@ export function inferNode(
     else inferOutputs(node, definition, fresh);
   } catch (error) {
     if (error instanceof NotKnownYet) forgetShapes(node);
-    else if (OnnxTsError.is(error)) throw error;
+    else if (OnnxTsError.is(error)) throw placedError(node, error);
     else throw nodeError(node, `its types could not be inferred: ${(error as Error).message}.`, undefined, error);
   }
 }

@@ -376,12 +376,12 @@ describe('a loop', () => {
     ).toMatchInlineSnapshot(`
       "input x: float32[n, 2]
       input trips: int64[]
-      last: float32[body#4, 2], rows: float32[body#5, 2] = Loop(trips, _, x)
+      last: float32[body#3, 2], rows: float32[body#4, 2] = Loop(trips, _, x)
         body:
           input i: int64[]
           input go: bool[]
-          input a: float32[carried#1, 2]
-          longer: float32[carried#1 + n, 2] = Concat(a, x) {axis=0}
+          input a: float32[carried#0, 2]
+          longer: float32[carried#0 + n, 2] = Concat(a, x) {axis=0}
           row: float32[2] = ReduceSum(a, int64[0]) {keepdims=0}
           on: bool[] = Identity(go)
           output on, longer, row

@@ -1,6 +1,6 @@
 // What types could only promise is checked when a run has given the symbols values, before anything is computed.
 
-import type { DimBinding } from '@onnx-ts/tensor-ir';
+import { type DimBinding, DimProgram } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import type { GraphNode, SizeRequirement } from '../graph/graph.ts';
 import { placeOf } from '../ops/context.ts';
@@ -15,6 +15,12 @@ type SizeCheck =
 /** What the sizes of some nodes have to fulfil, each thing once: of nodes that ask the same, the first. */
 export class SizeChecks {
   readonly #checks: readonly SizeCheck[];
+  /** All sizes at once, to tell quickly that nothing is wrong. */
+  readonly #program = new DimProgram();
+  /** Positions of sizes that must agree, in pairs, or where the first may be 1. */
+  readonly #equal: number[] = [];
+  readonly #broadcast: number[] = [];
+  readonly #shapes: readonly (readonly number[])[];
 
   /** @param nodes with inferred types */
   constructor(nodes: readonly GraphNode[]) {
@@ -33,6 +39,16 @@ export class SizeChecks {
       }
     }
     this.#checks = [...checks.values()];
+    const shapes: number[][] = [];
+    const position = (dim: SizeRequirement['a']): number => this.#program.position(dim);
+    for (const check of this.#checks) {
+      if ('shape' in check) shapes.push(check.shape.map(position));
+      else {
+        const { a, b, broadcasts } = check.requirement;
+        (broadcasts ? this.#broadcast : this.#equal).push(position(a), position(b));
+      }
+    }
+    this.#shapes = shapes;
   }
 
   /**
@@ -40,10 +56,38 @@ export class SizeChecks {
    *   nothing can address
    */
   check(binding: DimBinding): void {
+    if (this.#isGood(binding)) return;
     for (const check of this.#checks) {
       if ('shape' in check) checkShape(check.node, check.shape, binding);
       else checkRequirement(check.node, check.requirement, binding);
     }
+  }
+
+  #isGood(binding: DimBinding): boolean {
+    const sizes = evaluateAll(this.#program, binding);
+    if (!sizes || sizes.some((size) => size < 0)) return false;
+    const equal = this.#equal;
+    for (let at = 0; at < equal.length; at += 2) if (sizes[equal[at]] !== sizes[equal[at + 1]]) return false;
+    const broadcast = this.#broadcast;
+    for (let at = 0; at < broadcast.length; at += 2) {
+      const size = sizes[broadcast[at]];
+      if (size !== 1 && size !== sizes[broadcast[at + 1]]) return false;
+    }
+    return this.#shapes.every((shape) => {
+      let count = 1;
+      for (const at of shape) count *= sizes[at];
+      return Number.isSafeInteger(count);
+    });
+  }
+}
+
+function evaluateAll(program: DimProgram, binding: DimBinding): Float64Array | undefined {
+  try {
+    return program.evaluate(binding);
+  } catch (error) {
+    // A size is not known, or two do not fit: whoever asks says which.
+    if (error instanceof RangeError) return undefined;
+    throw error;
   }
 }
 

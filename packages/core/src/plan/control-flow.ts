@@ -12,12 +12,13 @@ import { bodyOf, type ScanLayout, scanLayout } from '../passes/control-layout.ts
 import type { CompileContext } from '../provider/contract.ts';
 import { arrayTypeOf, elementCount, Tensor, type TypedArray } from '../session/tensor.ts';
 import { GraphPlan, type PlanEnvironment } from './graph-plan.ts';
+import { checkAborted, type RunState, resultsOf, type Step } from './run-state.ts';
 import { bindShape, RuntimeValue } from './runtime-value.ts';
-import { checkAborted, type RunState, type Step } from './steps.ts';
 
 export class ControlStep implements Step {
   readonly nodes: readonly GraphNode[];
   readonly operands: readonly Value[];
+  readonly results: readonly Value[];
   /** Branches that cannot run have none. */
   readonly plans: ReadonlyMap<Graph, GraphPlan>;
   readonly #node: GraphNode;
@@ -25,6 +26,7 @@ export class ControlStep implements Step {
   private constructor(node: GraphNode, plans: ReadonlyMap<Graph, GraphPlan>) {
     this.nodes = [node];
     this.operands = operandsOf(node);
+    this.results = resultsOf(node);
     this.plans = plans;
     this.#node = node;
   }

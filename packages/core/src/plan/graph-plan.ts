@@ -1,5 +1,6 @@
 // A graph made ready to run: steps in order, each on a provider, on the host, or driving the bodies of control flow.
 
+import type { PartitionRecords } from '../artifacts/session-artifact.ts';
 import type { Graph, GraphNode, Value } from '../graph/graph.ts';
 import { operandsOf } from '../graph/traverse.ts';
 import type { OperatorRegistry } from '../ops/registry.ts';
@@ -9,8 +10,10 @@ import type { HostEvaluator } from '../session/host-evaluator.ts';
 import { breathe } from './breathe.ts';
 import { ControlStep } from './control-flow.ts';
 import { buildPartition } from './partition-program.ts';
+import { PartitionStep } from './partition-step.ts';
+import { checkAborted, RunState, type Step } from './run-state.ts';
 import type { RuntimeValue } from './runtime-value.ts';
-import { checkAborted, HostStep, LateStep, PartitionStep, RunState, type Step } from './steps.ts';
+import { HostStep, LateStep } from './steps.ts';
 
 export interface PlanEnvironment {
   readonly registry: OperatorRegistry;
@@ -19,6 +22,8 @@ export interface PlanEnvironment {
   readonly providers: readonly ExecutionProvider[];
   /** Everything that a provider can compile goes there, however small. */
   readonly everythingOnProviders?: boolean;
+  /** Where what providers compile is kept, or comes from. */
+  readonly records?: PartitionRecords;
 }
 
 export class GraphPlan {
@@ -60,6 +65,7 @@ export class GraphPlan {
   /**
    * @param inputs one per graph input; undefined where a default (an initializer) is to be used. They stay the caller's.
    * @param outer values of the enclosing plan that this graph captures
+   * @param kept outputs that the caller leaves on their device, with the positions to make room for
    * @returns one value per graph output, each to be released by the caller
    */
   async run(
@@ -67,8 +73,9 @@ export class GraphPlan {
     outer: RunState | undefined,
     binding: Map<string, number>,
     context: RunContext,
+    kept?: ReadonlyMap<Value, number>,
   ): Promise<RuntimeValue[]> {
-    const state = new RunState(binding, context);
+    const state = new RunState(binding, context, kept);
     for (const [at, value] of this.graph.inputs.entries()) {
       const given = inputs[at];
       if (given) state.values.set(value, given.retain());
@@ -124,14 +131,18 @@ async function makeStep(
   switch (cluster.placement.kind) {
     case 'provider': {
       const provider = providers[cluster.placement.provider];
-      const partition = buildPartition(`${provider.id}-${index}`, cluster.nodes, isNeeded);
+      const built = buildPartition(`${provider.id}-${index}`, cluster.nodes, isNeeded);
+      const record = environment.records?.begin(built, provider);
       const progress = context.progress;
-      return PartitionStep.compile(partition, provider, {
+      const step = await PartitionStep.compile(record?.partition ?? built, provider, {
         ...context,
+        ...record?.context,
         ...(progress && {
           progress: (fraction: number, what: string) => progress((index + fraction) / count, what),
         }),
       });
+      record?.end();
+      return step;
     }
     case 'host':
       return new HostStep(node, evaluator);
@@ -147,8 +158,7 @@ function lastUses(graph: Graph, steps: readonly Step[]): Value[][] {
   const last = new Map<Value, number>();
   for (const [at, step] of steps.entries()) {
     for (const value of step.operands) last.set(value, at);
-    for (const node of step.nodes)
-      for (const output of node.outputs) if (output && !last.has(output)) last.set(output, at);
+    for (const result of step.results) if (!last.has(result)) last.set(result, at);
   }
   const result: Value[][] = steps.map(() => []);
   for (const [value, at] of last) if (!outputs.has(value)) result[at].push(value);

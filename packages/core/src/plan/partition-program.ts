@@ -51,6 +51,15 @@ export function buildPartition(
   return { name, nodes, inputs: [...inputs], outputs, lower, reads };
 }
 
+/**
+ * One node's tensor expressions, for providers that must look inside before they take it.
+ * @throws OnnxTsError when the node has no tensor form, or its lowering fails
+ */
+export function lowerNode(node: GraphNode): Program {
+  const outputs = node.outputs.filter((value) => value !== undefined);
+  return lowerNodes([node], outputs).program;
+}
+
 /** @throws OnnxTsError naming the node whose lowering fails */
 function lowerNodes(nodes: readonly GraphNode[], outputs: readonly Value[]): LoweredPartition {
   const lowering = new ProgramLowering();

@@ -1,34 +1,33 @@
 // A value while a model runs: on the host, on a device, or both. Copies are made when somebody needs them, and kept.
 
 import type { DType } from '@onnx-ts/tensor-ir';
-import { byteLength, type Dim, type DimBinding, shapeText } from '@onnx-ts/tensor-ir';
+import { byteLength, clearPadding, type Dim, type DimBinding, shapeText } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import { typeText, type ValueType } from '../graph/types.ts';
 import type { HostValue } from '../ops/define.ts';
 import type { DeviceBuffer, ExecutionProvider } from '../provider/contract.ts';
-import { arrayTypeOf, elementCount, Tensor } from '../session/tensor.ts';
+import { arrayTypeOf, elementCount, Tensor, type TypedArray } from '../session/tensor.ts';
+import { DeviceStorage, type Room, runsOf } from './device-storage.ts';
 
-interface OnDevice {
-  readonly buffer: DeviceBuffer;
-  readonly provider: ExecutionProvider;
-}
-
-/** Counts users: the device buffer is freed when the last one has released it. */
+/** Counts users: device memory is freed when the last one has released it. */
 export class RuntimeValue {
   #host: HostValue | undefined;
-  #device: OnDevice | undefined;
+  /** Where a provider made it, perhaps with room to grow. */
+  #storage: DeviceStorage | undefined;
+  /** A copy for those who want its elements side by side, on the provider that asked last. */
+  #copy: DeviceStorage | undefined;
   readonly #dtype: DType | undefined;
   readonly #dims: readonly number[] | undefined;
   #users = 1;
 
   private constructor(
     host: HostValue | undefined,
-    device: OnDevice | undefined,
+    storage: DeviceStorage | undefined,
     dtype?: DType,
     dims?: readonly number[],
   ) {
     this.#host = host;
-    this.#device = device;
+    this.#storage = storage;
     this.#dtype = dtype;
     this.#dims = dims;
   }
@@ -39,13 +38,9 @@ export class RuntimeValue {
       : new RuntimeValue(value, undefined);
   }
 
-  static onDevice(
-    provider: ExecutionProvider,
-    buffer: DeviceBuffer,
-    dtype: DType,
-    dims: readonly number[],
-  ): RuntimeValue {
-    return new RuntimeValue(undefined, { buffer, provider }, dtype, dims);
+  /** @param storage one user's part of it, which the value takes over */
+  static onDevice(storage: DeviceStorage, dtype: DType, dims: readonly number[]): RuntimeValue {
+    return new RuntimeValue(undefined, storage, dtype, dims);
   }
 
   /** Sizes of a tensor; undefined for sequences and the like. */
@@ -57,8 +52,14 @@ export class RuntimeValue {
     return this.#dtype;
   }
 
-  get isOnHost(): boolean {
-    return this.#host !== undefined;
+  /** The value on the host, if it is there. */
+  get onHost(): HostValue | undefined {
+    return this.#host;
+  }
+
+  /** Where a provider made it. */
+  get storage(): DeviceStorage | undefined {
+    return this.#storage;
   }
 
   retain(): this {
@@ -68,32 +69,160 @@ export class RuntimeValue {
 
   release(): void {
     if (--this.#users > 0) return;
-    if (this.#device) this.#device.provider.memory.free(this.#device.buffer);
-    this.#device = undefined;
+    this.#storage?.release();
+    this.#copy?.release();
+    this.#storage = undefined;
+    this.#copy = undefined;
   }
 
   /** The value on the host, downloaded on first use. */
   async host(): Promise<HostValue> {
-    if (this.#host === undefined) {
-      const { buffer, provider } = this.#device!;
-      const dtype = this.#dtype as Exclude<DType, 'string'>;
-      const bytes = await provider.memory.download(buffer, byteLength(dtype, elementCount(this.#dims!)));
-      this.#host = new Tensor(dtype, new (arrayTypeOf(dtype))(bytes.buffer), this.#dims);
-    }
+    this.#host ??= await this.#download();
     return this.#host;
   }
 
-  /** The value in a device's memory, uploaded on first use. The buffer belongs to this value. */
-  async device(provider: ExecutionProvider): Promise<DeviceBuffer> {
-    if (this.#device?.provider === provider) return this.#device.buffer;
-    const tensor = await this.host();
-    if (!Tensor.is(tensor)) throw new OnnxTsError('INTERNAL', 'only tensors can be moved to a device.');
-    const buffer = provider.memory.allocate(tensor.byteLength);
-    await provider.memory.upload(tensor, buffer);
-    if (this.#device) this.#device.provider.memory.free(this.#device.buffer);
-    this.#device = { buffer, provider };
-    return buffer;
+  /** A tensor with elements of its own on the host. Only for tensors of numbers. */
+  async copy(): Promise<Tensor> {
+    if (!Tensor.is(this.#host)) return this.#download();
+    const { type, data, dims } = this.#host;
+    return new Tensor(type, data.slice() as TypedArray, dims);
   }
+
+  async #download(): Promise<Tensor> {
+    const dtype = this.#dtype as Exclude<DType, 'string'>;
+    const dims = this.#dims!;
+    const count = elementCount(dims);
+    const bytes = byteLength(dtype, count);
+    const storage = this.#storage!;
+    const { memory } = storage.provider;
+    if (!hasGaps(storage, dims)) {
+      const target = await memory.download(storage.buffer, bytes);
+      clearPadding(dtype, target, count);
+      return new Tensor(dtype, new (arrayTypeOf(dtype))(target.buffer), dims);
+    }
+    const target = new Uint8Array(bytes);
+    memory.read!(storage.buffer, target, runsOf(dtype, dims, storage.room!));
+    clearPadding(dtype, target, count);
+    return new Tensor(dtype, new (arrayTypeOf(dtype))(target.buffer), dims);
+  }
+
+  /** Fills an array of the host with the bytes of the tensor. */
+  async readInto(target: Uint8Array): Promise<void> {
+    const storage = this.#storage;
+    if (this.#host !== undefined || !storage) {
+      ((await this.host()) as Tensor).copyBytesTo(target);
+      return;
+    }
+    const { memory } = storage.provider;
+    if (!memory.read) target.set(await memory.download(storage.buffer, target.byteLength));
+    else if (!hasGaps(storage, this.#dims!)) memory.read(storage.buffer, target);
+    else memory.read(storage.buffer, target, runsOf(this.#dtype!, this.#dims!, storage.room!));
+    clearPadding(this.#dtype!, target, elementCount(this.#dims!));
+  }
+
+  /** The elements side by side in a device's memory, brought there on first use. The buffer belongs to this value. */
+  device(provider: ExecutionProvider): DeviceBuffer | Promise<DeviceBuffer> {
+    const storage = this.#storage;
+    if (storage?.provider === provider && !hasGaps(storage, this.#dims!)) return storage.buffer;
+    if (this.#copy?.provider === provider) return this.#copy.buffer;
+    return this.#bring(provider);
+  }
+
+  async #bring(provider: ExecutionProvider): Promise<DeviceBuffer> {
+    if (this.#storage?.provider !== provider && !Tensor.is(await this.host())) {
+      throw new OnnxTsError('INTERNAL', 'only tensors can be moved to a device.');
+    }
+    const bytes = byteLength(this.#dtype!, elementCount(this.#dims!));
+    const copy = new DeviceStorage(provider, bytes);
+    await this.#copyTo(copy);
+    this.#copy?.release();
+    this.#copy = copy;
+    return copy.buffer;
+  }
+
+  /** Writes the elements to where they belong in memory that has been made for them. */
+  async #copyTo(target: DeviceStorage): Promise<void> {
+    const { provider, buffer, room } = target;
+    const { memory } = provider;
+    const [dtype, dims, storage] = [this.#dtype!, this.#dims!, this.#storage];
+    const axis = room?.axis ?? storage?.room?.axis ?? 0;
+    const dense: Room = { axis, capacity: dims[axis] ?? 1 };
+    const isAlike = storage?.provider === provider && (storage.room ?? dense).axis === axis;
+    if (!isAlike || !memory.copy) {
+      const tensor = (await this.host()) as Tensor;
+      await (room ? memory.upload(tensor, buffer, runsOf(dtype, dims, room)) : memory.upload(tensor, buffer));
+      return;
+    }
+    await memory.copy(
+      storage.buffer,
+      runsOf(dtype, dims, storage.room ?? dense),
+      buffer,
+      runsOf(dtype, dims, room ?? dense),
+    );
+  }
+
+  /** Positions that the value could have in its place: see `extend`. 0 when it cannot grow there. */
+  capacityOn(provider: ExecutionProvider, axis: number): number {
+    const storage = this.#storage;
+    if (storage?.provider !== provider || storage.room?.axis !== axis) return 0;
+    return storage.filled === this.#dims![axis] ? storage.room.capacity : 0;
+  }
+
+  /**
+   * A longer value that begins with this one: the rest is for the caller to write. It shares the memory if that has just
+   * the capacity that is asked for and nothing after this value; otherwise this one is copied.
+   * @throws OnnxTsError OUT_OF_MEMORY
+   */
+  extend(provider: ExecutionProvider, dims: readonly number[], room: Room): RuntimeValue | Promise<RuntimeValue> {
+    const { axis, capacity } = room;
+    // No memory at all has no capacity either, which an empty result may ask for.
+    if (!this.#storage || this.capacityOn(provider, axis) !== capacity) return this.#move(provider, dims, room);
+    const storage = this.#storage.retain();
+    storage.filled = dims[axis];
+    return new RuntimeValue(undefined, storage, this.#dtype, dims);
+  }
+
+  async #move(provider: ExecutionProvider, dims: readonly number[], room: Room): Promise<RuntimeValue> {
+    const { axis, capacity } = room;
+    const bytes = byteLength(this.#dtype!, elementCount(dims.with(axis, capacity)));
+    const storage = new DeviceStorage(provider, bytes, room, dims[axis]);
+    try {
+      if (this.#dims![axis] > 0) await this.#copyTo(storage);
+    } catch (error) {
+      storage.release();
+      throw error;
+    }
+    return new RuntimeValue(undefined, storage, this.#dtype, dims);
+  }
+
+  /** The first positions along an axis, in the same memory. Takes over one user's part of this value. */
+  prefix(axis: number, length: number): RuntimeValue {
+    const dims = this.#dims!.with(axis, length);
+    const storage = this.#storage;
+    if (storage?.room?.axis !== axis) {
+      throw new OnnxTsError('UNSUPPORTED', 'this value lies where it cannot be cut in its place.');
+    }
+    const result = new RuntimeValue(undefined, storage.retain(), this.#dtype, dims);
+    this.release();
+    // Nobody has what is behind any more.
+    if (!storage.isShared) storage.filled = length;
+    return result;
+  }
+
+  /** Undoes `extend`: what this value has more than `before` may be written anew. */
+  retract(before: RuntimeValue, axis: number): void {
+    const storage = this.#storage;
+    if (storage && storage === before.#storage && storage.filled === this.#dims![axis]) {
+      storage.filled = before.#dims![axis];
+    }
+  }
+}
+
+/** Whether elements of these dims do not lie side by side. */
+function hasGaps({ room }: DeviceStorage, dims: readonly number[]): boolean {
+  if (!room || room.capacity === dims[room.axis]) return false;
+  for (let at = 0; at < room.axis; at++) if (dims[at] !== 1) return true;
+  return false;
 }
 
 /**
@@ -113,7 +242,10 @@ export function bindShape(
     if (name !== undefined && !binding.has(name)) binding.set(name, dims[axis]);
   }
   for (const [axis, dim] of shape.entries()) {
-    solve(dim, dims[axis], binding);
+    const name = dim.symbolName;
+    const known = name === undefined ? dim.constant : binding.get(name);
+    if (known === dims[axis]) continue;
+    if (known === undefined) solve(dim, dims[axis], binding);
     let expected: number;
     try {
       expected = dim.evaluate(binding);

@@ -1,7 +1,7 @@
-// The steps of a plan: partitions on providers, single nodes on the host, nodes compiled when their shapes are known.
+// The steps of a plan that work on single nodes: on the host, or compiled when their shapes are known. See
+// partition-step.ts for the parts that a provider runs.
 
-import { byteLength, Dim, type DimBinding } from '@onnx-ts/tensor-ir';
-import { OnnxTsError } from '../errors.ts';
+import { Dim } from '@onnx-ts/tensor-ir';
 import { type GraphNode, newValue, type Value } from '../graph/graph.ts';
 import { operandsOf } from '../graph/traverse.ts';
 import { tensorType } from '../graph/types.ts';
@@ -10,166 +10,30 @@ import type { HostValue } from '../ops/define.ts';
 import type { OperatorRegistry } from '../ops/registry.ts';
 import { expandNode } from '../passes/expand-composites.ts';
 import { inferNode } from '../passes/infer-types.ts';
-import type {
-  BoundExecutable,
-  CompileContext,
-  Executable,
-  ExecutionProvider,
-  RunContext,
-} from '../provider/contract.ts';
+import type { ExecutionProvider, RunContext } from '../provider/contract.ts';
 import type { HostEvaluator } from '../session/host-evaluator.ts';
-import { tensorOfContents, typeOfHostValue } from '../session/host-value.ts';
+import { typeOfHostValue } from '../session/host-value.ts';
 import { elementCount, Tensor } from '../session/tensor.ts';
-import { checkReads, type ReadCheck } from './check-reads.ts';
-import { SizeChecks } from './check-sizes.ts';
 import { LruCache } from './lru.ts';
-import { type BuiltPartition, buildPartition, partitionSymbols } from './partition-program.ts';
-import { bindShape, concreteDims, RuntimeValue } from './runtime-value.ts';
+import { buildPartition } from './partition-program.ts';
+import { PartitionStep } from './partition-step.ts';
+import { RunState, resultsOf, type Step } from './run-state.ts';
+import { RuntimeValue } from './runtime-value.ts';
 
-/** What a plan knows while it runs. */
-export class RunState {
-  readonly values = new Map<Value, RuntimeValue>();
-  readonly binding: Map<string, number>;
-  readonly context: RunContext;
-
-  constructor(binding: Map<string, number>, context: RunContext) {
-    this.binding = binding;
-    this.context = context;
-  }
-
-  /** Value of an operand: computed, constant, or made from sizes. */
-  get(value: Value): RuntimeValue {
-    let found = this.values.get(value);
-    if (found) return found;
-    if (value.constant) found = RuntimeValue.ofHost(value.constant);
-    else if (value.contents && value.type?.kind === 'tensor' && value.type.dtype !== 'string') {
-      const dims = concreteDims(value.type, this.binding, `"${value.name}"`);
-      found = RuntimeValue.ofHost(tensorOfContents(value.type.dtype, dims, value.contents, this.binding));
-    }
-    if (!found)
-      throw new OnnxTsError('INTERNAL', 'a value was used before it was computed.', { place: { value: value.name } });
-    this.values.set(value, found);
-    return found;
-  }
-
-  /** Records an output and learns the sizes that only the run could tell. */
-  set(value: Value, result: RuntimeValue): void {
-    const { type } = value;
-    if (type?.kind === 'tensor' && type.shape && result.dims) {
-      bindShape(type.shape, result.dims, this.binding, (what) => {
-        throw new OnnxTsError('INTERNAL', `its result has an unexpected shape: ${what}`, {
-          place: { value: value.name },
-        });
-      });
-    }
-    this.values.set(value, result);
-  }
-}
-
-export interface Step {
-  readonly nodes: readonly GraphNode[];
-  readonly operands: readonly Value[];
-  run(state: RunState): Promise<void>;
-  dispose(): void;
-}
-
-export function checkAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new OnnxTsError('ABORTED', 'the run was aborted.', { cause: signal.reason });
-}
-
-/** Combinations of sizes whose bindings are kept. */
+/** Combinations of sizes that are kept. */
 const keptBindings = 8;
-
-export class PartitionStep implements Step {
-  readonly nodes: readonly GraphNode[];
-  readonly operands: readonly Value[];
-  readonly provider: ExecutionProvider;
-  readonly executable: Executable;
-  readonly #inputs: readonly Value[];
-  readonly #outputs: readonly Value[];
-  readonly #symbols: readonly string[];
-  readonly #reads: readonly ReadCheck[];
-  readonly #sizes: SizeChecks;
-  readonly #bindings = new LruCache<BoundExecutable>(keptBindings, (bound) => bound.dispose());
-
-  private constructor(partition: BuiltPartition, provider: ExecutionProvider, executable: Executable) {
-    this.nodes = partition.nodes;
-    this.#reads = partition.reads;
-    this.#sizes = new SizeChecks(partition.nodes);
-    this.operands = executable.inputs ?? partition.inputs;
-    this.provider = provider;
-    this.executable = executable;
-    this.#inputs = executable.inputs ?? partition.inputs;
-    this.#outputs = partition.outputs;
-    this.#symbols = partitionSymbols(partition.nodes);
-  }
-
-  static async compile(
-    partition: BuiltPartition,
-    provider: ExecutionProvider,
-    context: CompileContext,
-  ): Promise<PartitionStep> {
-    return new PartitionStep(partition, provider, await provider.compile(partition, context));
-  }
-
-  /** Names of the sizes that it needs. */
-  get symbols(): readonly string[] {
-    return this.#symbols;
-  }
-
-  /**
-   * The executable for concrete sizes, made when it is new. It stays the step's.
-   * @throws OnnxTsError when the sizes do not fit
-   */
-  bind(dims: DimBinding): BoundExecutable {
-    const key = this.#symbols.map((name) => dims.get(name)).join(',');
-    let bound = this.#bindings.get(key);
-    if (!bound) {
-      this.#sizes.check(dims);
-      checkReads(this.#reads, dims);
-      bound = this.executable.bind(dims);
-      this.#bindings.set(key, bound);
-    }
-    return bound;
-  }
-
-  async run(state: RunState): Promise<void> {
-    const bound = this.bind(state.binding);
-    const buffers = [];
-    for (const value of this.#inputs) buffers.push(await state.get(value).device(this.provider));
-    const results: RuntimeValue[] = [];
-    try {
-      for (const value of this.#outputs) {
-        const dims = concreteDims(value.type, state.binding, `"${value.name}"`);
-        const dtype = (value.type as { dtype: Parameters<typeof byteLength>[0] }).dtype;
-        const buffer = this.provider.memory.allocate(byteLength(dtype, elementCount(dims)));
-        buffers.push(buffer);
-        results.push(RuntimeValue.onDevice(this.provider, buffer, dtype, dims));
-      }
-      await bound.run(buffers, state.context);
-    } catch (error) {
-      for (const result of results) result.release();
-      throw error;
-    }
-    for (const [at, value] of this.#outputs.entries()) state.values.set(value, results[at]);
-  }
-
-  /** Intermediate memory of the bindings made so far is freed with them. */
-  dispose(): void {
-    this.#bindings.clear();
-    this.executable.dispose();
-  }
-}
 
 export class HostStep implements Step {
   readonly nodes: readonly GraphNode[];
   readonly operands: readonly Value[];
+  readonly results: readonly Value[];
   readonly #node: GraphNode;
   readonly #evaluator: HostEvaluator;
 
   constructor(node: GraphNode, evaluator: HostEvaluator) {
     this.nodes = [node];
     this.operands = operandsOf(node);
+    this.results = resultsOf(node);
     this.#node = node;
     this.#evaluator = evaluator;
   }
@@ -215,6 +79,7 @@ const worthCompiling = 4096;
 export class LateStep implements Step {
   readonly nodes: readonly GraphNode[];
   readonly operands: readonly Value[];
+  readonly results: readonly Value[];
   readonly #node: GraphNode;
   readonly #evaluator: HostEvaluator;
   readonly #registry: OperatorRegistry;
@@ -232,6 +97,7 @@ export class LateStep implements Step {
     this.#threshold = threshold;
     this.nodes = [node];
     this.operands = operandsOf(node);
+    this.results = resultsOf(node);
     this.#node = node;
     this.#evaluator = evaluator;
     this.#registry = registry;

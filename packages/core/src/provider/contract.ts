@@ -16,6 +16,8 @@ export interface HostInfo {
   readonly kind: 'node' | 'browser' | 'deno' | 'bun' | 'other';
   /** Logical cores. */
   readonly concurrency: number;
+  /** Everything to be run was compiled ahead of time: a device that cannot compile is usable. */
+  readonly isPrecompiled?: boolean;
 }
 
 /** One device a provider found. */
@@ -43,6 +45,8 @@ export interface OpenOptions {
   /** Bytes the provider may allocate at most. */
   readonly memoryBudget?: number;
   readonly profile?: boolean;
+  /** See `HostInfo`. */
+  readonly isPrecompiled?: boolean;
 }
 
 export type Support = { readonly ok: true } | { readonly ok: false; readonly reason: string };
@@ -65,14 +69,29 @@ export interface DeviceBuffer {
   readonly byteLength: number;
 }
 
-/** All methods may be called at any time between open and dispose, one at a time. */
+/** Bytes of a buffer that lie apart: `count` runs of `bytes` bytes, whose beginnings are `stride` bytes apart. */
+export interface Runs {
+  readonly count: number;
+  readonly bytes: number;
+  readonly stride: number;
+}
+
+/**
+ * All methods may be called at any time between open and dispose, one at a time. Memory whose executables have `appends`
+ * has the optional methods, and `upload` heeds `runs`.
+ */
 export interface DeviceMemory {
   /** @throws OnnxTsError OUT_OF_MEMORY, with what was asked for and what is in use */
   allocate(byteLength: number): DeviceBuffer;
   free(buffer: DeviceBuffer): void;
-  upload(tensor: Tensor, target: DeviceBuffer): void | Promise<void>;
+  /** @param runs where the bytes of the tensor go, in order; absent means to the beginning of the buffer, without gaps */
+  upload(tensor: Tensor, target: DeviceBuffer, runs?: Runs): void | Promise<void>;
   /** The first bytes of a buffer, in an array of their own. */
   download(source: DeviceBuffer, byteLength: number): Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>;
+  /** Fills an array of the host with bytes of a buffer, for memory that the host sees. `runs` as for `upload`. */
+  read?(source: DeviceBuffer, target: Uint8Array, runs?: Runs): void;
+  /** Copies from one buffer to another, run by run: `from` and `to` have equally many of equal length. */
+  copy?(source: DeviceBuffer, from: Runs, target: DeviceBuffer, to: Runs): void | Promise<void>;
   readonly bytesInUse: number;
   readonly peakBytes: number;
 }
@@ -104,8 +123,23 @@ export interface LoweredPartition {
   readonly tensors: ReadonlyMap<Value, TensorRef>;
 }
 
+/** What a provider keeps of a partition that it compiled, so that it need not compile it again. */
+export interface PartitionArtifact {
+  /** JSON. Nodes, inputs and outputs of the partition are the same when it is read again: refer to them by position. */
+  readonly data: unknown;
+  /** WebAssembly and the like: as bytes or, from those who compile ahead of time, as modules. */
+  readonly code: readonly (Uint8Array | WebAssembly.Module)[];
+}
+
 export interface CompileContext {
   readonly signal?: AbortSignal;
+  /** What was kept of this partition, with the same `artifactKey`: then it need not be lowered. */
+  readonly artifact?: PartitionArtifact;
+  /**
+   * Present when core wants to keep what was compiled. Call it before weights are loaded: what was read of them by then is
+   * taken to have decided something, and an artifact is only used again where it is the same.
+   */
+  keep?(artifact: PartitionArtifact): void;
   /** Fraction done, 0 to 1. */
   progress?(fraction: number, what: string): void;
   /** Sizes worth preparing for, when the session was told some. */
@@ -117,6 +151,11 @@ export interface ExecutionProvider {
   readonly device: DeviceInfo;
   readonly memory: DeviceMemory;
   readonly profile: DeviceProfile;
+  /**
+   * All that compiled partitions depend on beside the partition: the version of the provider, what the device can do.
+   * Providers without it keep no artifacts.
+   */
+  readonly artifactKey?: string;
   /** Whether a node with these types can be compiled. The reason is shown to users: name what is missing. */
   supports(node: GraphNode): Support;
   /** @throws OnnxTsError */
@@ -126,9 +165,24 @@ export interface ExecutionProvider {
   dispose(): Promise<void>;
 }
 
+/**
+ * An output that begins with all elements of an input, which its kernels take to be in place: they write what follows
+ * along one axis, and read the input there. The two share a buffer, in which that axis has room for `capacity` positions.
+ * Core puts the elements there when they are elsewhere; a cache that grows by a token at a time is thus never copied.
+ */
+export interface Append {
+  readonly input: Value;
+  readonly output: Value;
+  readonly axis: number;
+  /** The symbol that is bound to the room: at least the output's size along the axis. Several pairs may share one. */
+  readonly capacity: string;
+}
+
 export interface Executable {
   /** The partition's inputs that `run` wants, in the order of its buffers; absent means all. */
   readonly inputs?: readonly Value[];
+  /** Outputs that share the buffer of an input, each with another one. */
+  readonly appends?: readonly Append[];
   /** Kernels in launch order, for `explain`. */
   readonly kernels: readonly KernelInfo[];
   /** Bytes of weights it holds, as they lie in the device's memory. */

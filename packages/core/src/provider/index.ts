@@ -5,6 +5,7 @@ export type { GraphNode, Value } from '../graph/graph.ts';
 export type { ValueType } from '../graph/types.ts';
 export { type Work, workOfKernel } from '../partition/cost.ts';
 export { type LifeTime, type MemoryPlan, planMemory } from '../plan/memory-plan.ts';
+export { lowerNode } from '../plan/partition-program.ts';
 export { Tensor } from '../session/tensor.ts';
 export type * from './contract.ts';
 export { HostBuffer, HostMemory } from './host-memory.ts';

@@ -3,8 +3,8 @@
 import type { DType } from '@onnx-ts/tensor-ir';
 import type { GraphNode, Value } from '../graph/graph.ts';
 import { readAttributes } from '../ops/context.ts';
+import { checkAborted } from '../plan/run-state.ts';
 import { concreteDims } from '../plan/runtime-value.ts';
-import { checkAborted } from '../plan/steps.ts';
 import { arrayTypeOf, dataLength, elementCount, Tensor } from '../session/tensor.ts';
 import type {
   BoundExecutable,

@@ -6,7 +6,7 @@ import { printGraph } from '../graph/print.ts';
 import type { HostCause } from '../partition/assign.ts';
 import { ControlStep } from '../plan/control-flow.ts';
 import type { GraphPlan } from '../plan/graph-plan.ts';
-import { PartitionStep } from '../plan/steps.ts';
+import { PartitionStep } from '../plan/partition-step.ts';
 import type { KernelInfo } from '../provider/contract.ts';
 
 export interface ExplainOptions {

@@ -3,9 +3,11 @@
 import type { DimBinding } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import type { Graph, Value } from '../graph/graph.ts';
-import { typeText } from '../graph/types.ts';
-import type { HostValue } from '../ops/define.ts';
+import { typeText, type ValueType } from '../graph/types.ts';
+import type { HostSequence, HostValue } from '../ops/define.ts';
 import { bindShape, RuntimeValue } from '../plan/runtime-value.ts';
+import { type Lease, lentValue } from './device-tensor.ts';
+import type { SessionState } from './state.ts';
 import { Tensor, type TensorDataLike } from './tensor.ts';
 
 /** A tensor of this or another library with the same shape of object, or a sequence, optional or map. */
@@ -43,13 +45,35 @@ function reject(value: Value, what: string): never {
 }
 
 /**
+ * The feeds with the tensors that other sessions hold brought to the host.
+ * @throws OnnxTsError DISPOSED
+ */
+export async function bringHome(feeds: Readonly<Record<string, Feed>>, lease: Lease): Promise<typeof feeds> {
+  const brought: Record<string, Feed> = {};
+  for (const [name, feed] of Object.entries(feeds)) {
+    const isElsewhere = Tensor.is(feed) && feed.location === 'device' && !lentValue(feed, lease);
+    brought[name] = isElsewhere ? new Tensor(feed.type, await feed.getData(), feed.dims) : feed;
+  }
+  return brought;
+}
+
+/** Whether `bringHome` has anything to do. */
+export function areElsewhere(feeds: Readonly<Record<string, Feed>>, lease: Lease): boolean {
+  if (typeof feeds !== 'object' || feeds === null) return false;
+  return Object.values(feeds).some((feed) => Tensor.is(feed) && feed.location === 'device' && !lentValue(feed, lease));
+}
+
+/**
  * One value per graph input, its default where it has one and no feed; sizes are learned into `binding`.
+ * @param state where inputs come from that are not fed
  * @throws OnnxTsError INVALID_INPUT for unknown names, missing inputs, wrong element types or sizes
  */
 export function bindFeeds(
   graph: Graph,
   feeds: Readonly<Record<string, Feed>>,
   binding: Map<string, number>,
+  lease: Lease,
+  state?: SessionState,
 ): RuntimeValue[] {
   if (typeof feeds !== 'object' || feeds === null) {
     throw new OnnxTsError('INVALID_INPUT', 'the feeds must be an object from input names to tensors.');
@@ -67,19 +91,34 @@ export function bindFeeds(
       hint: `Its inputs are ${[...names].map((known) => `"${known}"`).join(', ')}.`,
     });
   }
-  return graph.inputs.map((value) => {
-    const feed = feeds[value.name];
-    if (feed === undefined) {
-      if (!value.initial) return reject(value, 'this input is missing from the feeds.');
-    }
-    const host = feed === undefined ? value.initial! : toHostValue(feed, value.name);
-    checkKind(value, host);
-    const runtime = RuntimeValue.ofHost(host);
+  const learn = (value: Value, runtime: RuntimeValue): RuntimeValue => {
     if (value.type?.kind === 'tensor' && value.type.shape && runtime.dims) {
       bindShape(value.type.shape, runtime.dims, binding, (what) => reject(value, what));
     }
     return runtime;
+  };
+  const known = graph.inputs.map((value) => {
+    const feed = feeds[value.name];
+    const held = feed === undefined ? state?.get(value.name)?.retain() : undefined;
+    if (held) return learn(value, held);
+    if (feed === undefined && !value.initial) return undefined;
+    const host = feed === undefined ? value.initial! : toHostValue(feed, value.name);
+    checkKind(value, host);
+    return learn(value, toRuntimeValue(host, lease));
   });
+  return known.map((runtime, at) => {
+    if (runtime) return runtime;
+    const value = graph.inputs[at];
+    const initial = state?.initial(value, binding);
+    if (!initial) return reject(value, 'this input is missing from the feeds.');
+    return learn(value, RuntimeValue.ofHost(initial));
+  });
+}
+
+/** One user's part of a value. */
+function toRuntimeValue(host: HostValue, lease: Lease): RuntimeValue {
+  const lent = Tensor.is(host) && host.location === 'device' ? lentValue(host, lease) : undefined;
+  return lent ? lent.retain() : RuntimeValue.ofHost(host);
 }
 
 function checkKind(value: Value, host: HostValue): void {
@@ -91,8 +130,20 @@ function checkKind(value: Value, host: HostValue): void {
     else if (type.dtype !== host.type) reject(value, `a ${host.type} tensor was fed.`);
     return;
   }
-  if (host.kind === type.kind || (type.kind === 'optional' && type.element.kind === host.kind)) return;
+  const inside = type.kind === 'optional' && host.kind !== 'optional' ? type.element : type;
+  if (host.kind === inside.kind) {
+    if (host.kind === 'sequence' && inside.kind === 'sequence') checkItems(value, host, inside.element);
+    return;
+  }
   reject(value, `a ${host.kind} was fed.`);
+}
+
+function checkItems(value: Value, { items }: HostSequence, element: ValueType): void {
+  if (element.kind !== 'tensor') return;
+  for (const [at, item] of items.entries()) {
+    if (!Tensor.is(item)) reject(value, `item ${at} of the sequence is a ${item.kind}.`);
+    else if (item.type !== element.dtype) reject(value, `item ${at} of the sequence is a ${item.type} tensor.`);
+  }
 }
 
 /** Sizes of all inputs for a message. */

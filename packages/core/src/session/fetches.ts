@@ -2,7 +2,10 @@
 
 import { OnnxTsError } from '../errors.ts';
 import type { HostValue } from '../ops/define.ts';
+import type { RuntimeValue } from '../plan/runtime-value.ts';
+import { type Lease, LentElements, lendTensor } from './device-tensor.ts';
 import type { RunOptions } from './options.ts';
+import { SessionState } from './state.ts';
 import { Tensor, type TensorData, type TypedArray } from './tensor.ts';
 
 /** A tensor of this or another library to write a result into. */
@@ -15,6 +18,7 @@ export interface RunRequest {
   /** Output names that are wanted, with the tensor to write each into, if any. */
   readonly targets: ReadonlyMap<string, FetchTarget | undefined>;
   readonly signal: AbortSignal | undefined;
+  readonly state: SessionState | undefined;
 }
 
 /**
@@ -33,8 +37,12 @@ export function readRequest(
     );
   }
   const isFetches = fetches !== undefined && (options !== undefined || looksLikeFetches(fetches, outputNames));
-  const wanted = isFetches ? (fetches as Fetches) : outputNames;
-  const { signal } = options ?? (isFetches ? {} : ((fetches as RunOptions | undefined) ?? {}));
+  const { signal, state } = options ?? (isFetches ? {} : ((fetches as RunOptions | undefined) ?? {}));
+  if (state !== undefined && !(state instanceof SessionState)) {
+    throw new OnnxTsError('INVALID_INPUT', 'the state must come from session.createState().');
+  }
+  const results = state ? outputNames.filter((name) => !state.holds(name)) : outputNames;
+  const wanted = isFetches ? (fetches as Fetches) : results;
   const entries = Array.isArray(wanted)
     ? wanted.map((name: string): [string, FetchTarget | undefined] => [name, undefined])
     : Object.entries(wanted as Readonly<Record<string, FetchTarget | null>>).map(
@@ -52,7 +60,7 @@ export function readRequest(
       });
     }
   }
-  return { targets: new Map(entries), signal };
+  return { targets: new Map(entries), signal, state };
 }
 
 /** As onnxruntime tells the two apart: an object that has a tensor or null under the name of an output is fetches. */
@@ -64,23 +72,46 @@ function looksLikeFetches(given: Fetches | RunOptions, outputNames: readonly str
 
 /** Hands out results, none of which shares memory with another, with a feed or with a constant. */
 export class ResultWriter {
+  readonly #constants: ReadonlySet<unknown>;
   readonly #shared: Set<unknown>;
+  readonly #lease: Lease;
 
-  /** @param shared memory that results must not be in: arrays of strings, and the buffers of typed arrays */
-  constructor(shared: Iterable<unknown>) {
-    this.#shared = new Set(shared);
+  /**
+   * Memory is arrays of strings, and the buffers of typed arrays.
+   * @param constants memory that results must not be in
+   * @param shared further memory of that kind; what results are in is added
+   */
+  constructor(constants: ReadonlySet<unknown>, shared: Set<unknown>, lease: Lease) {
+    this.#constants = constants;
+    this.#shared = shared;
+    this.#lease = lease;
   }
 
-  /** @throws OnnxTsError INVALID_INPUT when the target has another type or other dims */
-  write(name: string, value: HostValue, target: FetchTarget | undefined): HostValue {
-    if (target === undefined) return this.#own(value);
-    if (!Tensor.is(value)) {
-      throw new OnnxTsError('INVALID_INPUT', `the output is a ${value.kind}, which no tensor can take.`, {
+  /**
+   * @param isKept leaves the result on the device that made it, if there is one
+   * @throws OnnxTsError INVALID_INPUT when the target has another type or other dims
+   */
+  async write(name: string, value: RuntimeValue, target: FetchTarget | undefined, isKept: boolean): Promise<HostValue> {
+    if (target === undefined) {
+      if (isKept && value.storage) return lendTensor(value.retain(), this.#lease);
+      // A tensor that was lent may have the same value: what it remembers is not the caller's.
+      return value.onHost === undefined ? value.copy() : this.#own(value.onHost);
+    }
+    checkTarget(name, value, target);
+    if (Tensor.is(target) && target.location === 'device') this.#giveElements(name, value, target);
+    else await copyInto(value, target);
+    return target as Tensor;
+  }
+
+  #giveElements(name: string, value: RuntimeValue, target: Tensor): void {
+    const elements = target.deviceElements;
+    if (!(elements instanceof LentElements) || elements.lease !== this.#lease) {
+      throw new OnnxTsError('INVALID_INPUT', 'the tensor to write it into belongs to another session.', {
         place: { value: name },
+        hint: 'Pass a tensor that this session gave, or one on the host.',
       });
     }
-    copyInto(name, value, target);
-    return target as Tensor;
+    elements.replace(value.retain());
   }
 
   #own(value: HostValue | undefined): HostValue {
@@ -92,7 +123,7 @@ export class ResultWriter {
 
   #ownTensor(tensor: Tensor): Tensor {
     const memory = memoryOf(tensor.data);
-    if (!this.#shared.has(memory)) {
+    if (!this.#shared.has(memory) && !this.#constants.has(memory)) {
       this.#shared.add(memory);
       return tensor;
     }
@@ -105,18 +136,27 @@ export function memoryOf(data: TensorData): unknown {
   return Array.isArray(data) ? data : data.buffer;
 }
 
-function copyInto(name: string, value: Tensor, target: FetchTarget): void {
-  if (target.type !== value.type || target.dims.join() !== value.dims.join()) {
-    const [got, want] = [value, target].map(({ type, dims }) => `${type}[${dims.join(', ')}]`);
-    throw new OnnxTsError('INVALID_INPUT', `the output is ${got}, but the tensor to write it into is ${want}.`, {
+function checkTarget(name: string, value: RuntimeValue, target: FetchTarget): void {
+  const { dtype, dims } = value;
+  if (!dims) {
+    throw new OnnxTsError('INVALID_INPUT', 'the output is no tensor, so no tensor can take it.', {
       place: { value: name },
     });
   }
-  if (Array.isArray(value.data)) {
-    for (const [at, text] of value.data.entries()) (target.data as string[])[at] = text;
+  if (target.type === dtype && target.dims.join() === dims.join()) return;
+  const [got, want] = [`${dtype}[${dims.join(', ')}]`, `${target.type}[${target.dims.join(', ')}]`];
+  throw new OnnxTsError('INVALID_INPUT', `the output is ${got}, but the tensor to write it into is ${want}.`, {
+    place: { value: name },
+  });
+}
+
+async function copyInto(value: RuntimeValue, target: FetchTarget): Promise<void> {
+  if (value.dtype === 'string') {
+    const { data } = (await value.host()) as Tensor;
+    for (const [at, text] of (data as string[]).entries()) (target.data as string[])[at] = text;
     return;
   }
   // Byte by byte: a Float16Array holds what is bit patterns here.
   const { buffer, byteOffset, byteLength } = target.data as TypedArray;
-  value.copyBytesTo(new Uint8Array(buffer, byteOffset, byteLength));
+  await value.readInto(new Uint8Array(buffer, byteOffset, byteLength));
 }

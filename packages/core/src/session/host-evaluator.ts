@@ -5,7 +5,7 @@ import { Dim, interpretProgram, newTensorRef, SizeError, type TensorBuffer, type
 import { OnnxTsError } from '../errors.ts';
 import { type GraphNode, newValue, type Value } from '../graph/graph.ts';
 import { isNumberTensor, tensorType } from '../graph/types.ts';
-import { BaseContext, FreshDims, NotKnownYet, nodeError, placeOf } from '../ops/context.ts';
+import { BaseContext, FreshDims, NotKnownYet, nodeError, placedError, placeOf } from '../ops/context.ts';
 import type { EvaluateContext, HostValue } from '../ops/define.ts';
 import { ProgramLowering } from '../ops/lowering.ts';
 import type { OperatorRegistry } from '../ops/registry.ts';
@@ -104,7 +104,7 @@ const allocationFailures = /allocation failed|Invalid (typed )?array length|Inva
 
 /** The error for what was thrown while a node was computed. */
 export function computationError(node: GraphNode, error: unknown): OnnxTsError {
-  if (OnnxTsError.is(error)) return error;
+  if (OnnxTsError.is(error)) return placedError(node, error);
   const reason = error instanceof NotKnownYet ? `the ${error.message} is not known` : (error as Error).message;
   const tooLarge =
     error instanceof SizeError || (error instanceof RangeError && allocationFailures.test(error.message));

@@ -1,9 +1,8 @@
 // Where models come from: bytes, files, URLs; and the files of external data beside them.
 
-import type { GraphProto, ModelProto, TensorProto } from '@onnx-ts/onnx-proto';
 import { OnnxTsError } from '../errors.ts';
-import { parseModel } from '../onnx/import-model.ts';
-import { externalPlace, type WeightFile, WeightResolver, weightFileOf } from '../onnx/weights.ts';
+import { type WeightFile, weightFileOf } from '../onnx/weights.ts';
+import { type NodeModules, nodeModules } from './node-modules.ts';
 
 export type ModelSource = string | URL | Uint8Array | ArrayBufferLike;
 
@@ -21,41 +20,21 @@ export interface LoadOptions {
   readonly onBytes?: (done: number, total: number | undefined, what: string) => void;
 }
 
-export interface LoadedModel {
-  readonly proto: ModelProto;
-  readonly weights: WeightResolver;
-  /** Closes files; weights that were not read by then are gone. */
-  close(): void;
+/** A model's bytes, and where they came from: what its external data is beside. */
+export interface ModelFile {
+  readonly bytes: Uint8Array;
+  readonly place: Place | undefined;
 }
 
-interface NodeModules {
-  readonly fs: typeof import('node:fs');
-  readonly path: typeof import('node:path');
-  readonly url: typeof import('node:url');
-}
-
-/** Node's modules without an import that bundlers for browsers would stumble over. */
-function nodeModules(): NodeModules | undefined {
-  const get = (globalThis as { process?: { getBuiltinModule?: (id: string) => unknown } }).process?.getBuiltinModule;
-  if (!get) return undefined;
-  return { fs: get('node:fs'), path: get('node:path'), url: get('node:url') } as NodeModules;
-}
-
-/** @throws OnnxTsError INVALID_INPUT, INVALID_MODEL, EXTERNAL_DATA or ABORTED */
-export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<LoadedModel> {
+/** @throws OnnxTsError INVALID_INPUT or ABORTED */
+export async function readModel(source: ModelSource, options: LoadOptions = {}): Promise<ModelFile> {
   options.signal?.throwIfAborted();
-  if (typeof source !== 'string' && !(source instanceof URL)) {
-    const bytes = bytesOf(source);
-    const proto = parseModel(bytes);
-    return finish(proto, await openWeights(proto, undefined, options));
-  }
+  if (typeof source !== 'string' && !(source instanceof URL)) return { bytes: bytesOf(source), place: undefined };
   const place = placeOf(source);
-  const bytes = place.kind === 'file' ? readFile(place.path) : await download(place.url, 'model', options);
-  const proto = parseModel(bytes);
-  return finish(proto, await openWeights(proto, place, options));
+  return { place, bytes: place.kind === 'file' ? readFile(place.path) : await download(place.url, 'model', options) };
 }
 
-type Place = { readonly kind: 'file'; readonly path: string } | { readonly kind: 'url'; readonly url: URL };
+export type Place = { readonly kind: 'file'; readonly path: string } | { readonly kind: 'url'; readonly url: URL };
 
 function placeOf(source: string | URL): Place {
   const node = nodeModules();
@@ -68,16 +47,6 @@ function placeOf(source: string | URL): Place {
   if (node) return { kind: 'file', path: text };
   const base = (globalThis as { location?: { href: string } }).location?.href;
   return { kind: 'url', url: new URL(text, base) };
-}
-
-function finish(proto: ModelProto, files: ReadonlyMap<string, WeightFile>): LoadedModel {
-  return {
-    proto,
-    weights: new WeightResolver(files),
-    close: () => {
-      for (const file of files.values()) file.close?.();
-    },
-  };
 }
 
 function bytesOf(source: Uint8Array | ArrayBufferLike): Uint8Array {
@@ -140,26 +109,40 @@ async function download(url: URL, what: string, { signal, onBytes }: LoadOptions
   }
 }
 
-/** Opens every file that the model names. */
-async function openWeights(
-  proto: ModelProto,
-  place: Place | undefined,
+/** The files of a model by location: '' is its own. */
+export interface OpenFiles {
+  readonly files: ReadonlyMap<string, WeightFile>;
+  /** Those beside it. */
+  readonly locations: readonly string[];
+  close(): void;
+}
+
+/**
+ * Opens the files of external data that a model names.
+ * @throws OnnxTsError EXTERNAL_DATA or ABORTED
+ */
+export async function openWeights(
+  locations: Iterable<string>,
+  { bytes, place }: ModelFile,
   options: LoadOptions,
-): Promise<Map<string, WeightFile>> {
-  const files = new Map<string, WeightFile>();
+): Promise<OpenFiles> {
+  const beside = new Map<string, WeightFile>();
+  const close = (): void => {
+    for (const file of beside.values()) file.close?.();
+  };
   try {
-    for (const location of externalLocations(proto)) {
+    for (const location of locations) {
       const given = options.externalData?.find((item) => item.path.replace(/^(\.\/)+/, '') === location);
-      if (given) files.set(location, await openGiven(given, options));
-      else if (place?.kind === 'file') files.set(location, openBeside(place.path, location));
+      if (given) beside.set(location, await openGiven(given, options));
+      else if (place?.kind === 'file') beside.set(location, openBeside(place.path, location));
       else if (place)
-        files.set(location, weightFileOf(await download(urlBeside(place.url, location), location, options)));
+        beside.set(location, weightFileOf(await download(urlBeside(place.url, location), location, options)));
     }
   } catch (error) {
-    for (const file of files.values()) file.close?.();
+    close();
     throw error;
   }
-  return files;
+  return { files: new Map([...beside, ['', weightFileOf(bytes)]]), locations: [...locations], close };
 }
 
 /** The location is a file name: nothing in it is a query, or an encoded way out of the folder. */
@@ -238,25 +221,4 @@ function readRange(fs: NodeModules['fs'], handle: number, offset: number, target
       throw new OnnxTsError('EXTERNAL_DATA', `the file became shorter while it was read.`, { place: { path } });
     done += got;
   }
-}
-
-/** Every file that any tensor of a model names, checked. */
-function externalLocations(model: ModelProto): Set<string> {
-  const locations = new Set<string>();
-  const tensor = (proto: TensorProto): void => {
-    if (proto.dataLocation === 1 && proto.externalData.length > 0) locations.add(externalPlace(proto).location);
-  };
-  const visit = (graph: GraphProto): void => {
-    graph.initializer.forEach(tensor);
-    for (const node of graph.node) {
-      for (const attribute of node.attribute) {
-        if (attribute.t) tensor(attribute.t);
-        attribute.tensors.forEach(tensor);
-        if (attribute.g) visit(attribute.g);
-        attribute.graphs.forEach(visit);
-      }
-    }
-  };
-  visit(model.graph!);
-  return locations;
 }

@@ -1,9 +1,11 @@
 // What a caller may ask of a session and of a run.
 
+import type { ArtifactStore } from '../artifacts/artifact.ts';
 import { OnnxTsError } from '../errors.ts';
 import type { OperatorDefinition } from '../ops/define.ts';
 import type { ProviderFactory } from '../provider/contract.ts';
 import type { ExternalData } from './load-model.ts';
+import type { SessionState } from './state.ts';
 
 export interface SessionOptions {
   /** Providers to use, in order of preference; each comes from its own package. */
@@ -37,9 +39,23 @@ export interface SessionOptions {
   readonly placement?: 'auto' | 'providers';
   /** Seed of random operators that have none of their own. */
   readonly seed?: number;
+  /**
+   * Where outputs are after a run, for all of them or by name (those without are on the host, `cpu`). `device` leaves them
+   * in the memory of the provider that made them: `tensor.location` tells, `getData()` reads, and feeding them to the same
+   * session copies nothing. Results that the host makes are on the host all the same.
+   */
+  readonly preferredOutputLocation?: OutputLocation | Readonly<Record<string, OutputLocation>>;
+  /**
+   * Where prepared models are kept: the next session of the same model is then made in a fraction of the time. Keys name
+   * all that the result depends on: the model, these options, versions, and what the device can do.
+   */
+  readonly artifacts?: ArtifactStore;
   /** Custom operators, found before the built-in ones of a lower version. */
   readonly operators?: readonly OperatorDefinition[];
 }
+
+/** `gpu-buffer` is the name that onnxruntime gives `device`. */
+export type OutputLocation = 'cpu' | 'device' | 'gpu-buffer';
 
 export interface Progress {
   readonly phase: 'download' | 'compile';
@@ -51,6 +67,8 @@ export interface Progress {
 export interface RunOptions {
   /** Aborting it ends the run with the error ABORTED; the session stays usable. */
   readonly signal?: AbortSignal;
+  /** Where inputs come from that are not fed, and where their outputs go; see `InferenceSession.createState`. */
+  readonly state?: SessionState;
 }
 
 /** @throws OnnxTsError INVALID_INPUT when there is none, one is a name, or one comes twice */
@@ -90,4 +108,29 @@ export function checkOptions(options: SessionOptions): void {
     if (Number.isSafeInteger(size) && size >= 0) continue;
     throw new OnnxTsError('INVALID_INPUT', `freeDimensionOverrides gives "${name}" the size ${size}, which is none.`);
   }
+}
+
+/**
+ * Names of the outputs that stay on a device.
+ * @throws OnnxTsError INVALID_INPUT for a location that does not exist, and for names that are no outputs
+ */
+export function keptOutputs(
+  preferred: SessionOptions['preferredOutputLocation'],
+  outputNames: readonly string[],
+): ReadonlySet<string> {
+  const isDevice = (location: unknown): boolean => {
+    if (location === 'cpu') return false;
+    if (location === 'device' || location === 'gpu-buffer') return true;
+    const what = `preferredOutputLocation has ${JSON.stringify(location)}, which is no location.`;
+    throw new OnnxTsError('INVALID_INPUT', what, { hint: "Use 'cpu' or 'device'." });
+  };
+  if (preferred === undefined) return new Set();
+  if (typeof preferred !== 'object' || preferred === null) return new Set(isDevice(preferred) ? outputNames : []);
+  for (const name of Object.keys(preferred)) {
+    if (outputNames.includes(name)) continue;
+    throw new OnnxTsError('INVALID_INPUT', `preferredOutputLocation names "${name}", which is no output.`, {
+      hint: `The outputs are ${outputNames.map((known) => `"${known}"`).join(', ')}.`,
+    });
+  }
+  return new Set(Object.keys(preferred).filter((name) => isDevice(preferred[name])));
 }

@@ -1,20 +1,23 @@
 // From a model file and options to all that a session is made of.
 
-import { Dim } from '@onnx-ts/tensor-ir';
+import {
+  type PartitionRecords,
+  type PreparedModel,
+  SessionArtifacts,
+  SessionRecorder,
+  SessionReplay,
+} from '../artifacts/session-artifact.ts';
 import { OnnxTsError } from '../errors.ts';
-import type { Graph, GraphNode } from '../graph/graph.ts';
-import { importModel } from '../onnx/import-model.ts';
-import { allOperators } from '../ops/index.ts';
-import { defaultRegistry, OperatorRegistry } from '../ops/registry.ts';
-import { prepareGraph } from '../passes/prepare-graph.ts';
+import { forEachGraph } from '../graph/traverse.ts';
+import { WeightResolver } from '../onnx/weights.ts';
 import { GraphPlan } from '../plan/graph-plan.ts';
 import type { ExecutionProvider, ProviderFactory } from '../provider/contract.ts';
 import type { Explanation } from './explanation.ts';
-import { HostEvaluator } from './host-evaluator.ts';
+import { type GraphTools, toolsFor } from './graph-tools.ts';
 import { hostInfo } from './host-info.ts';
-import { type LoadedModel, loadModel, type ModelSource } from './load-model.ts';
+import { type LoadOptions, type ModelFile, type ModelSource, openWeights, readModel } from './load-model.ts';
 import { metadataOf, type ValueMetadata } from './metadata.ts';
-import { checkOptions, providersOf, type SessionOptions } from './options.ts';
+import { checkOptions, keptOutputs, providersOf, type SessionOptions } from './options.ts';
 import { settleWeights } from './settle-weights.ts';
 
 export interface SessionParts {
@@ -25,6 +28,8 @@ export interface SessionParts {
   readonly outputs: readonly ValueMetadata[];
   /** Memory of constants, which results must not share. */
   readonly constants: ReadonlySet<unknown>;
+  /** Names of the outputs that stay on a device. */
+  readonly kept: ReadonlySet<string>;
   readonly profile: boolean;
 }
 
@@ -35,16 +40,16 @@ export async function prepareSession(source: ModelSource, options: SessionOption
   checkOptions(options);
   const opened = await openProviders(providersOf(options), options);
   try {
-    const model = await loadModel(source, {
+    const load: LoadOptions = {
       ...(options.externalData && { externalData: options.externalData }),
       ...(signal && { signal }),
       onBytes: (done, total, what) => onProgress?.({ phase: 'download', fraction: total && done / total, what }),
-    });
-    try {
-      return await compileModel(model, opened, options);
-    } finally {
-      model.close();
-    }
+    };
+    const file = await readModel(source, load);
+    const providers = opened.map(({ provider }) => provider);
+    const artifacts = await SessionArtifacts.open(file.bytes, providers, options);
+    const kept = artifacts && (await restoreSession(artifacts, file, load, opened, options));
+    return kept ?? (await createFromModel(artifacts, file, load, opened, options));
   } catch (error) {
     await disposeAll(opened);
     throwIfAborted(signal);
@@ -54,30 +59,79 @@ export async function prepareSession(source: ModelSource, options: SessionOption
   }
 }
 
-async function compileModel(
-  model: LoadedModel,
+async function createFromModel(
+  artifacts: SessionArtifacts | undefined,
+  file: ModelFile,
+  load: LoadOptions,
   opened: readonly OpenedProvider[],
   options: SessionOptions,
 ): Promise<SessionParts> {
+  // A session that comes from a store needs none of that.
+  const { openModel, prepareModel } = await import('./prepare-model.ts');
+  const recorder = artifacts && new SessionRecorder();
+  const model = await openModel(file, load, recorder && ((place, length) => recorder.reads.note(place, length)));
+  try {
+    const providers = opened.map(({ provider }) => provider);
+    const { prepared, tools } = await prepareModel(model, providers, options);
+    recorder?.prepared(prepared);
+    const parts = await compileSession(prepared, tools, opened, options, recorder);
+    if (recorder) await artifacts.put(recorder, model.locations, model.weights);
+    return parts;
+  } finally {
+    model.close();
+  }
+}
+
+/** The session from what was kept of it; undefined when nothing was, or when it is of no use. */
+async function restoreSession(
+  artifacts: SessionArtifacts,
+  file: ModelFile,
+  load: LoadOptions,
+  opened: readonly OpenedProvider[],
+  options: SessionOptions,
+): Promise<SessionParts | undefined> {
+  const index = await artifacts.findIndex();
+  if (!index) return undefined;
+  const { files, close } = await openWeights(index.locations, file, load);
+  try {
+    const weights = new WeightResolver(files);
+    const artifact = await artifacts.find(index, weights);
+    if (!artifact) return undefined;
+    const replay = new SessionReplay(artifact, weights);
+    const tools = await toolsFor(replay.prepared.graph, options);
+    forEachGraph(replay.prepared.graph, ({ nodes }) => {
+      for (const node of nodes) node.operator = tools.registry.resolve(node);
+    });
+    return await compileSession(replay.prepared, tools, opened, options, replay);
+  } catch (error) {
+    throwIfAborted(options.signal);
+    // Entries of a store are hints: whatever is wrong with one, the model itself decides.
+    if (OnnxTsError.is(error) && error.code === 'INVALID_INPUT') throw error;
+    return undefined;
+  } finally {
+    close();
+  }
+}
+
+async function compileSession(
+  { graph, inputs, outputNames }: PreparedModel,
+  { registry, evaluator }: GraphTools,
+  opened: readonly OpenedProvider[],
+  options: SessionOptions,
+  records: PartitionRecords | undefined,
+): Promise<SessionParts> {
   const { signal, onProgress } = options;
+  const kept = keptOutputs(options.preferredOutputLocation, outputNames);
   const providers = opened.map(({ provider }) => provider);
-  const { overridableInitializers = false } = options;
-  const { graph, fresh } = importModel(model.proto, model.weights, { overridableInitializers });
-  overrideDims(graph, options.freeDimensionOverrides ?? {});
-  const inputs = graph.inputs.filter((value) => !value.initial).map((value) => metadataOf(value.name, value.type));
-  // Rewrites may give another name to the value behind an output.
-  const outputNames = graph.outputs.map((value) => value.name);
-  const registry = options.operators
-    ? new OperatorRegistry([...allOperators(), ...options.operators])
-    : defaultRegistry();
-  const evaluator = new HostEvaluator(registry, seeds(options.seed));
-  // A composite with a kernel of its own stays whole.
-  const keep = (node: GraphNode): boolean => providers.some((provider) => provider.supports(node).ok);
-  const optimize = options.graphOptimizationLevel !== 'disabled';
-  prepareGraph(graph, { registry, fresh, evaluator, keep, optimize });
   const plan = await GraphPlan.compile(
     graph,
-    { registry, evaluator, providers, everythingOnProviders: options.placement === 'providers' },
+    {
+      registry,
+      evaluator,
+      providers,
+      everythingOnProviders: options.placement === 'providers',
+      ...(records && { records }),
+    },
     {
       ...(signal && { signal }),
       ...(onProgress && {
@@ -96,18 +150,13 @@ async function compileModel(
       inputs,
       outputs: graph.outputs.map((value, at) => metadataOf(outputNames[at], value.type)),
       constants,
+      kept,
       profile: options.enableProfiling ?? false,
     };
   } catch (error) {
     plan.dispose();
     throw error;
   }
-}
-
-/** Seeds of random operators that have none of their own: each time another one, the same ones for the same option. */
-function seeds(first: number = Math.random() * 2 ** 32): () => number {
-  let count = 0;
-  return () => first + count++;
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
@@ -126,9 +175,13 @@ async function openProviders(
 ): Promise<readonly OpenedProvider[]> {
   const opened: OpenedProvider[] = [];
   const refused: string[] = [];
+  const isPrecompiled = options.artifacts?.isPrecompiled === true;
   try {
     for (const factory of factories) {
-      const devices = await factory.discover(hostInfo());
+      const devices = await factory.discover({
+        ...hostInfo(),
+        ...(isPrecompiled && { isPrecompiled }),
+      });
       const device = devices.find((candidate) => candidate.usable);
       if (!device) {
         refused.push(`${factory.id}: ${devices.map((candidate) => candidate.reason).join('; ') || 'no device'}.`);
@@ -139,6 +192,7 @@ async function openProviders(
         ...(threads !== undefined && { threads }),
         ...(options.memoryBudget !== undefined && { memoryBudget: options.memoryBudget }),
         ...(options.enableProfiling && { profile: true }),
+        ...(isPrecompiled && { isPrecompiled }),
       });
       opened.push({ provider, note: provider.device.reason });
     }
@@ -153,22 +207,4 @@ async function openProviders(
 
 async function disposeAll(opened: readonly OpenedProvider[]): Promise<void> {
   for (const { provider } of opened) await provider.dispose();
-}
-
-function overrideDims(graph: Graph, overrides: Readonly<Record<string, number>>): void {
-  const values = new Map(Object.entries(overrides).map(([name, size]) => [name, Dim.constant(size)]));
-  if (values.size === 0) return;
-  const known = new Set<string>();
-  for (const input of graph.inputs) {
-    if (input.type?.kind !== 'tensor' || !input.type.shape) continue;
-    for (const dim of input.type.shape) dim.symbols(known);
-    input.type = { ...input.type, shape: input.type.shape.map((dim) => dim.substitute(values)) };
-  }
-  for (const name of values.keys()) {
-    if (known.has(name)) continue;
-    const names = [...known].filter((symbol) => !symbol.includes('#'));
-    throw new OnnxTsError('INVALID_INPUT', `no input has a size named "${name}".`, {
-      hint: names.length > 0 ? `Sizes that may vary are ${names.join(', ')}.` : 'All sizes of this model are fixed.',
-    });
-  }
 }

@@ -1,17 +1,20 @@
 // The public session: a model, compiled for the providers at hand, that runs on tensors.
 
 import { OnnxTsError } from '../errors.ts';
+import type { Value } from '../graph/graph.ts';
 import type { HostValue } from '../ops/define.ts';
 import type { GraphPlan } from '../plan/graph-plan.ts';
 import type { RuntimeValue } from '../plan/runtime-value.ts';
 import type { ExecutionProvider, RunContext, TraceEvent } from '../provider/contract.ts';
+import { Lease } from './device-tensor.ts';
 import { type ExplainOptions, type Explanation, explainPlan } from './explanation.ts';
-import { bindFeeds, bindingText, type Feed } from './feeds.ts';
+import { areElsewhere, bindFeeds, bindingText, bringHome, type Feed } from './feeds.ts';
 import { type Fetches, memoryOf, ResultWriter, type RunRequest, readRequest } from './fetches.ts';
 import type { ModelSource } from './load-model.ts';
 import type { ValueMetadata } from './metadata.ts';
 import type { RunOptions, SessionOptions } from './options.ts';
 import { prepareSession, type SessionParts } from './prepare-session.ts';
+import { SessionState, type StateOptions } from './state.ts';
 import { Tensor } from './tensor.ts';
 import { type ChromeTrace, chromeTrace } from './trace.ts';
 
@@ -24,6 +27,10 @@ export class InferenceSession {
   readonly #providers: readonly ExecutionProvider[];
   readonly #notes: Explanation['providers'];
   readonly #constants: ReadonlySet<unknown>;
+  /** Outputs that stay on their device, by name and as values. */
+  readonly #kept: ReadonlySet<string>;
+  readonly #keptValues: ReadonlyMap<Value, number>;
+  readonly #lease = new Lease();
   #trace: TraceEvent[] | undefined;
   /** Runs queue up: a provider's buffers belong to one run at a time. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -39,6 +46,10 @@ export class InferenceSession {
     this.outputMetadata = parts.outputs;
     this.inputNames = parts.inputs.map((input) => input.name);
     this.outputNames = parts.outputs.map((output) => output.name);
+    this.#kept = parts.kept;
+    this.#keptValues = new Map(
+      this.#plan.graph.outputs.flatMap((value, at) => (this.#kept.has(this.outputNames[at]) ? [[value, 0]] : [])),
+    );
     if (parts.profile) this.#trace = [];
   }
 
@@ -89,9 +100,13 @@ export class InferenceSession {
 
   async #runNow(
     feeds: Readonly<Record<string, Feed>>,
-    { targets, signal }: RunRequest,
+    { targets, signal, state }: RunRequest,
   ): Promise<Record<string, Tensor & HostValue>> {
     if (this.#disposal) throw new OnnxTsError('DISPOSED', 'this session was disposed.');
+    state?.checkUse();
+    if (state && state.lease !== this.#lease) {
+      throw new OnnxTsError('INVALID_INPUT', 'the state belongs to another session.');
+    }
     if (signal?.aborted)
       throw new OnnxTsError('ABORTED', 'the run was aborted before it began.', { cause: signal.reason });
     const trace = this.#trace;
@@ -100,15 +115,18 @@ export class InferenceSession {
     let inputs: readonly (RuntimeValue | undefined)[] = [];
     let outputs: readonly RuntimeValue[] = [];
     try {
-      inputs = bindFeeds(this.#plan.graph, feeds, binding);
+      const near = areElsewhere(feeds, this.#lease) ? await bringHome(feeds, this.#lease) : feeds;
+      inputs = bindFeeds(this.#plan.graph, near, binding, this.#lease, state);
       const context: RunContext = { ...(signal && { signal }), ...(trace && { trace: (event) => trace.push(event) }) };
-      outputs = await this.#plan.run(inputs, undefined, binding, context);
-      const writer = new ResultWriter([...this.#constants, ...(await memoryOfFeeds(inputs))]);
+      outputs = await this.#plan.run(inputs, undefined, binding, context, this.#keptBy(state));
+      const writer = new ResultWriter(this.#constants, memoryOfFeeds(inputs), this.#lease);
       const results: Record<string, Tensor & HostValue> = {};
       for (const [at, name] of this.outputNames.entries()) {
         if (!targets.has(name)) continue;
-        results[name] = writer.write(name, await outputs[at].host(), targets.get(name)) as Tensor & HostValue;
+        const result = await writer.write(name, outputs[at], targets.get(name), this.#kept.has(name));
+        results[name] = result as Tensor & HostValue;
       }
+      state?.advance(outputs);
       trace?.push({ name: 'run', kind: 'session', start, duration: performance.now() - start });
       return results;
     } catch (error) {
@@ -119,6 +137,21 @@ export class InferenceSession {
     } finally {
       for (const value of [...inputs, ...outputs]) value?.release();
     }
+  }
+
+  #keptBy(state: SessionState | undefined): ReadonlyMap<Value, number> {
+    if (!state) return this.#keptValues;
+    return this.#keptValues.size === 0 ? state.kept : new Map([...this.#keptValues, ...state.kept]);
+  }
+
+  /**
+   * A state for a sequence of runs of which each continues the one before: `run(feeds, { state })`. It holds what the model
+   * hands on, such as past keys and values, in the memory where they are computed; they are neither fed nor results.
+   * @throws OnnxTsError INVALID_INPUT when the model has nothing to hand on, or `pairs` do not fit it
+   */
+  createState(options: StateOptions = {}): SessionState {
+    if (this.#disposal) throw new OnnxTsError('DISPOSED', 'this session was disposed.');
+    return new SessionState(this.#plan, this.outputNames, options, this.#lease);
   }
 
   /**
@@ -158,6 +191,7 @@ export class InferenceSession {
 
   async #disposeNow(): Promise<void> {
     await this.#queue;
+    this.#lease.isOver = true;
     this.#plan.dispose();
     for (const provider of this.#providers) await provider.dispose();
   }
@@ -188,13 +222,13 @@ function partOf(buffer: ArrayBufferLike, byteOffset: number, byteLength: number 
 }
 
 /** Feeds that are on the host still, which are all that were not taken over by a device. */
-async function memoryOfFeeds(inputs: readonly (RuntimeValue | undefined)[]): Promise<unknown[]> {
-  const memory: unknown[] = [];
+function memoryOfFeeds(inputs: readonly (RuntimeValue | undefined)[]): Set<unknown> {
+  const memory = new Set<unknown>();
   const add = (value: HostValue | undefined): void => {
-    if (Tensor.is(value)) memory.push(memoryOf(value.data));
+    if (Tensor.is(value)) memory.add(memoryOf(value.data));
     else if (value?.kind === 'sequence') value.items.forEach(add);
     else if (value?.kind === 'optional') add(value.value);
   };
-  for (const input of inputs) if (input?.isOnHost) add(await input.host());
+  for (const input of inputs) add(input?.onHost);
   return memory;
 }

@@ -3,7 +3,7 @@
 import type { Value } from '../graph/graph.ts';
 import { ControlStep } from '../plan/control-flow.ts';
 import type { GraphPlan } from '../plan/graph-plan.ts';
-import { PartitionStep } from '../plan/steps.ts';
+import { PartitionStep } from '../plan/partition-step.ts';
 import { memoryOf } from './fetches.ts';
 
 /**

@@ -48,6 +48,8 @@ const constructors: Readonly<Record<Exclude<DType, 'string'>, ArrayConstructor>>
   float8e5m2: Uint8Array,
   float8e5m2fnuz: Uint8Array,
   float8e8m0: Uint8Array,
+  float6e2m3: Uint8Array,
+  float6e3m2: Uint8Array,
   float4e2m1: Uint8Array,
   int4: Uint8Array,
   uint4: Uint8Array,
@@ -72,6 +74,12 @@ export function elementCount(dims: readonly number[]): number {
 
 const marker = Symbol.for('onnx-ts.tensor');
 
+/** Bytes in a file of the model: of external data, or with the location '' the model's own. */
+export interface WeightPlace {
+  readonly location: string;
+  readonly offset: number;
+}
+
 /** Bytes of a tensor that are fetched when somebody asks: weights stay in their file until they reach their place. */
 export interface TensorBytes {
   readonly byteLength: number;
@@ -79,7 +87,25 @@ export interface TensorBytes {
   read(target: Uint8Array, offset: number): void;
   /** The bytes themselves when they are in memory already. */
   readonly view?: Uint8Array;
+  /** Where they are, of weights that can be found there again. */
+  readonly weight?: WeightPlace;
+  /** Told of each read, so that what was made from it can be made again when it changes. */
+  readonly onRead?: (offset: number, length: number) => void;
 }
+
+/** Elements in the memory of a provider. */
+export interface DeviceElements {
+  /** A copy on the host. @throws OnnxTsError DISPOSED when the session that they belong to is gone */
+  read(): Promise<TensorData>;
+  /** Called once; the memory is used again. */
+  free(): void;
+}
+
+/**
+ * Where the elements of a tensor are: on the host (`cpu`), in the memory of the provider that made them (`device`), or
+ * nowhere, after `dispose` (`none`).
+ */
+export type TensorLocation = 'cpu' | 'device' | 'none';
 
 export class Tensor {
   readonly type: DType;
@@ -87,6 +113,9 @@ export class Tensor {
   readonly [marker] = true;
   #data: TensorData | undefined;
   #bytes: TensorBytes | undefined;
+  /** As `#bytes`, but kept when the elements have been read. */
+  #source: TensorBytes | undefined;
+  #device: DeviceElements | undefined;
 
   /** @internal A tensor whose data is read on first use. `bytes.byteLength` must fit type and dims. */
   static fromBytes(type: Exclude<DType, 'string'>, dims: readonly number[], bytes: TensorBytes): Tensor {
@@ -94,6 +123,16 @@ export class Tensor {
     tensor.dims = dims;
     tensor.#data = undefined;
     tensor.#bytes = bytes;
+    tensor.#source = bytes;
+    return tensor;
+  }
+
+  /** @internal A tensor whose elements stay on a device. */
+  static onDevice(type: Exclude<DType, 'string'>, dims: readonly number[], elements: DeviceElements): Tensor {
+    const tensor = new Tensor(type, new constructors[type](0), [0]);
+    tensor.dims = dims;
+    tensor.#data = undefined;
+    tensor.#device = elements;
     return tensor;
   }
 
@@ -139,16 +178,32 @@ export class Tensor {
     return elementCount(this.dims);
   }
 
-  get location(): 'cpu' | 'none' {
+  get location(): TensorLocation {
+    if (this.#device) return 'device';
     return this.#data || this.#bytes ? 'cpu' : 'none';
   }
 
-  /** @throws OnnxTsError DISPOSED after `dispose` */
+  /** @internal Where a weight's elements are in the files of the model; undefined for other tensors. */
+  get weight(): WeightPlace | undefined {
+    return this.#source?.weight;
+  }
+
+  /** @internal What holds the elements of a tensor whose location is `device`. */
+  get deviceElements(): DeviceElements | undefined {
+    return this.#device;
+  }
+
+  /**
+   * The elements of a tensor on the host; see `getData` for others.
+   * @throws OnnxTsError DISPOSED after `dispose`, INVALID_INPUT when they are on a device
+   */
   get data(): TensorData {
+    this.#source?.onRead?.(0, this.#source.byteLength);
     if (!this.#data && this.#bytes) {
       this.#data = this.#load(this.#bytes);
       this.#bytes = undefined;
     }
+    if (this.#device) throw bad('the elements of this tensor are on a device.', 'Use await tensor.getData().');
     if (!this.#data) throw new OnnxTsError('DISPOSED', 'this tensor was disposed');
     return this.#data;
   }
@@ -177,11 +232,12 @@ export class Tensor {
 
   /** @internal Fills `target` with bytes of the elements from `offset` on. */
   readBytes(offset: number, target: Uint8Array): void {
+    this.#source?.onRead?.(offset, target.byteLength);
     if (this.#bytes) {
       this.#bytes.read(target, offset);
       return;
     }
-    const data = this.data as TypedArray;
+    const data = (this.#data ?? this.data) as TypedArray;
     target.set(new Uint8Array(data.buffer, data.byteOffset + offset, target.byteLength));
   }
 
@@ -191,8 +247,13 @@ export class Tensor {
     return Array.from(this.data as ArrayLike<number | bigint>, Number);
   }
 
+  /**
+   * The elements, wherever they are. Those on a device are copied anew by each call.
+   * @param releaseData disposes the tensor
+   * @throws OnnxTsError DISPOSED after `dispose`, or when the session that holds them is gone
+   */
   async getData(releaseData = false): Promise<TensorData> {
-    const data = this.data;
+    const data = this.#device ? await this.#device.read() : this.data;
     if (releaseData) this.dispose();
     return data;
   }
@@ -202,9 +263,13 @@ export class Tensor {
     return new Tensor(this.type, this.data, dims);
   }
 
+  /** Lets go of the elements, and frees their memory if it is a device's. */
   dispose(): void {
     this.#data = undefined;
     this.#bytes = undefined;
+    this.#source = undefined;
+    this.#device?.free();
+    this.#device = undefined;
   }
 
   [Symbol.dispose](): void {
@@ -262,7 +327,7 @@ function toStorage(type: DType, source: TensorDataLike): TensorData {
   if (ArrayBuffer.isView(source) && !(isBig && (source instanceof Int32Array || source instanceof Uint32Array))) {
     throw bad(`${Object.prototype.toString.call(source).slice(8, -1)} cannot store ${type}`, `Use ${Storage.name}.`);
   }
-  if (type === 'float16' || type === 'bfloat16' || type.startsWith('float8') || type.startsWith('float4')) {
+  if (type === 'float16' || type === 'bfloat16' || /^float[864]e/.test(type)) {
     throw bad(`a ${type} tensor needs its bit patterns in a ${Storage.name}`, 'Or use a float32 tensor and a Cast.');
   }
   const items = source as ArrayLike<number | bigint | boolean>;

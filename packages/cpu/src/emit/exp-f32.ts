@@ -88,10 +88,9 @@ export function expm1(t: F32, x: Term): Term {
 }
 
 export function sigmoid(t: F32, x: Term): Term {
-  // 1 ÷ (1 + p) or p ÷ (1 + p), where p = e^−|x| never overflows; both parts halved.
-  const half = halfExp(t, t.neg(t.abs(x)));
-  const numerator = t.select(half, t.const(0.5), t.lt(x, t.const(0)));
-  return t.div(numerator, t.add(half, t.const(0.5)));
+  // 1 ÷ (1 + e^−x), both parts halved. At the bound the power of two is infinite, and the result 0.
+  const half = halfExp(t, atMost(t, t.neg(x), 89.1));
+  return t.div(t.const(0.5), t.add(half, t.const(0.5)));
 }
 
 /** tanh x for |x| < 0.625, as x + x³ P(x²). */
@@ -109,27 +108,24 @@ export function tanh(t: F32, x: Term): Term {
   return withSignOf(t, t.select(near, far, t.lt(magnitude, t.const(0.625))), x);
 }
 
-/** erf x ÷ x − 1 for |x| < 0.921875, in powers of x². */
-const erfCoefficients = [
-  0.12837915122509003, -0.37612488865852356, 0.11281730234622955, -0.026762915775179863, 0.004987252876162529,
-  -0.0005958977853879333,
+/** erf x ÷ x for |x| ≤ 3.82, as a quotient of polynomials in x². At the end it is 1, to float32. */
+const erfNumerator = [
+  1.1283791065216064, 0.18689528107643127, 0.0523761548101902, 0.003638000227510929, 0.0002861513348761946,
+  2.1338305487006437e-6,
 ];
-/** ln(erfc x) ÷ x + 1 for 0.91 ≤ x ≤ 4. */
-const logErfcCoefficients = [
-  -0.12864655256271362, -0.6351586580276489, -0.10622560232877731, 0.023753082379698753, -0.0036385476123541594,
-  0.0003219206118956208, -1.1150513273605611e-5,
+const erfDenominator = [
+  1, 0.4989645481109619, 0.11274082958698273, 0.014713007025420666, 0.0011390987783670425, 3.901876334566623e-5,
 ];
+const erfEnd = 3.819999933242798;
 
-/** The split and the shape of both parts are those of N. Juffa's erff. */
+/** A quotient rather than pieces: each piece would be computed for all lanes. */
 export function erf(t: F32, x: Term): Term {
-  const magnitude = t.keep(atMost(t, t.abs(x), 4));
-  const square = t.keep(t.mul(magnitude, magnitude));
+  const bounded = t.keep(atLeast(t, atMost(t, x, erfEnd), -erfEnd));
+  const square = t.keep(t.mul(bounded, bounded));
   const fourth = t.keep(t.mul(square, square));
-  const near = t.keep(t.add(t.mul(t.polynomial(square, fourth, erfCoefficients), magnitude), magnitude));
-  const ratio = t.polynomial(magnitude, square, logErfcCoefficients);
-  const exponent = t.keep(t.sub(t.mul(ratio, magnitude), magnitude));
-  const far = t.sub(t.const(1), narrowExp(t, exponent));
-  return withSignOf(t, t.select(near, far, t.lt(magnitude, t.const(0.921875))), x);
+  const numerator = t.mul(bounded, t.polynomial(square, fourth, erfNumerator));
+  const quotient = t.div(numerator, t.polynomial(square, fourth, erfDenominator));
+  return atLeast(t, atMost(t, quotient, 1), -1);
 }
 
 /** sinh x for |x| < 1, as x + x³ P(x²). */

@@ -220,58 +220,62 @@ describe('small floats', () => {
   });
 });
 
-describe.each(['int4', 'uint4', 'int2', 'uint2', 'float4e2m1'] as const)('packed %s', (type) => {
-  const bits = bitsOf(type);
-  const random = randomFrom(seed);
-  const source = Uint8Array.from({ length: 8 }, () => random() * 256);
-  const count = (8 * 8) / bits;
-  const rawAt = (bytes: Uint8Array, at: number): number =>
-    (bytes[(at * bits) >> 3] >> ((at * bits) & 7)) & (2 ** bits - 1);
+describe.each(['int4', 'uint4', 'int2', 'uint2', 'float6e2m3', 'float6e3m2', 'float4e2m1'] as const)(
+  'packed %s',
+  (type) => {
+    const bits = bitsOf(type);
+    const random = randomFrom(seed);
+    const source = Uint8Array.from({ length: 8 }, () => random() * 256);
+    const count = Math.floor((8 * 8) / bits);
+    const bitAt = (bytes: Uint8Array, at: number): number => (bytes[at >> 3] >> (at & 7)) & 1;
+    const rawAt = (bytes: Uint8Array, at: number): number =>
+      Array.from({ length: bits }, (_, bit) => bitAt(bytes, at * bits + bit) << bit).reduce((a, b) => a | b);
 
-  it('moves single elements', () => {
-    for (let at = 0; at < count; at++) {
-      const to = (at * 5 + 1) % count;
+    it('moves single elements', () => {
+      for (let at = 0; at < count; at++) {
+        const to = (at * 5 + 1) % count;
+        const memory = run(
+          4,
+          (c, from, target) => {
+            c.f.get(target);
+            c.f.i32Const(to);
+            c.f.get(from);
+            c.f.i32Const(at);
+            emitLoadPackedScalar(c, type);
+            emitStorePackedScalar(c, type);
+          },
+          (buffer) => new Uint8Array(buffer).fill(0x5a).set(source),
+          [0, 64, 0],
+        );
+        const stored = new Uint8Array(memory, 64, 8);
+        for (let i = 0; i < count; i++) {
+          expect(rawAt(stored, i)).toBe(
+            i === to ? rawAt(source, at) : rawAt(Uint8Array.of(...new Array(8).fill(0x5a)), i),
+          );
+        }
+      }
+    });
+
+    it('moves lanes', () => {
       const memory = run(
         4,
         (c, from, target) => {
-          c.f.get(target);
-          c.f.i32Const(to);
-          c.f.get(from);
-          c.f.i32Const(at);
-          emitLoadPackedScalar(c, type);
-          emitStorePackedScalar(c, type);
+          const place = (base: Local, first: number) => (lane: number) => {
+            c.f.get(base);
+            c.f.i32Const(first + lane);
+          };
+          emitLoadPackedLanes(c, type, place(from, 3));
+          emitStorePackedLanes(c, type, place(target, 1));
         },
-        (buffer) => new Uint8Array(buffer).fill(0x5a).set(source),
+        (buffer) => new Uint8Array(buffer).set(source),
         [0, 64, 0],
       );
       const stored = new Uint8Array(memory, 64, 8);
-      for (let i = 0; i < count; i++) {
-        expect(rawAt(stored, i)).toBe(
-          i === to ? rawAt(source, at) : rawAt(Uint8Array.of(...new Array(8).fill(0x5a)), i),
-        );
-      }
-    }
-  });
-
-  it('moves lanes', () => {
-    const memory = run(
-      4,
-      (c, from, target) => {
-        const place = (base: Local, first: number) => (lane: number) => {
-          c.f.get(base);
-          c.f.i32Const(first + lane);
-        };
-        emitLoadPackedLanes(c, type, place(from, 3));
-        emitStorePackedLanes(c, type, place(target, 1));
-      },
-      (buffer) => new Uint8Array(buffer).set(source),
-      [0, 64, 0],
-    );
-    const stored = new Uint8Array(memory, 64, 8);
-    expect([0, 1, 2, 3, 4, 5].map((i) => rawAt(stored, i))).toEqual([
-      0,
-      ...[3, 4, 5, 6].map((i) => rawAt(source, i)),
-      0,
-    ]);
-  });
-});
+      expect([0, 1, 2, 3, 4, 5].map((i) => rawAt(stored, i))).toEqual([
+        0,
+        ...[3, 4, 5, 6].map((i) => rawAt(source, i)),
+        0,
+      ]);
+    });
+  },
+);

@@ -1,4 +1,4 @@
-// Conversion between float32 lanes and the bits of floats of at most 16 bits (IEEE half, the ONNX float8 kinds, float4),
+// Conversion between float32 lanes and the bits of floats of at most 16 bits (IEEE half and the float8, float6 and float4 kinds of ONNX),
 // exact one way, to nearest even the other. Denormal float32 operands, which some processors handle slowly, are avoided.
 
 import type { DType } from '@onnx-ts/tensor-ir';
@@ -28,6 +28,8 @@ const formats: Partial<Record<DType, MinifloatFormat>> = {
   float8e4m3fnuz: { exponentBits: 4, mantissaBits: 3, bias: 8, largest: 0x7f, special: 'fnuz', nan: 0x80 },
   float8e5m2: { exponentBits: 5, mantissaBits: 2, bias: 15, largest: 0x7b, special: 'ieee', nan: 0x7e },
   float8e5m2fnuz: { exponentBits: 5, mantissaBits: 2, bias: 16, largest: 0x7f, special: 'fnuz', nan: 0x80 },
+  float6e2m3: { exponentBits: 2, mantissaBits: 3, bias: 1, largest: 0x1f, special: 'none', nan: 0x1f },
+  float6e3m2: { exponentBits: 3, mantissaBits: 2, bias: 3, largest: 0x1f, special: 'none', nan: 0x1f },
   float4e2m1: { exponentBits: 2, mantissaBits: 1, bias: 1, largest: 0x7, special: 'none', nan: 0x7 },
 };
 

@@ -65,7 +65,8 @@ function emitFloatToInteger(c: EmitContext, from: ExprType, to: ExprType, satura
 
 function emitIntegerToInteger(c: EmitContext, from: ExprType, to: ExprType, saturate: boolean): void {
   const { f } = c;
-  if (saturate) emitClamp(c, from, to);
+  // What is beyond all indices stays there: its low bits could name an element.
+  if (saturate || (to === 'index' && isWide(from))) emitClamp(c, from, to);
   if (isWide(from) && !isWide(to)) f.op('i32.wrap_i64');
   if (!isWide(from) && isWide(to)) f.op(`i64.extend_i32_${signOf(from)}`);
   if (!isWide(to)) emitExtend(c, to);

@@ -16,6 +16,11 @@ export interface CompiledPhase {
   readonly function: FunctionRef;
   /** Number of tiles; 0 for empty tensors, and then the function must not be called. */
   readonly tiles: Dim;
+  /**
+   * The phase is repeated so many times, in turn with the kernel's other repeated phases: turn t has the tiles from
+   * t · tiles to (t + 1) · tiles − 1.
+   */
+  readonly turns?: Dim;
   /** Rough nanoseconds of one tile on one thread: `tilePoints · pointNanoseconds`. */
   readonly tilePoints: Dim;
   readonly pointNanoseconds: number;
@@ -97,11 +102,4 @@ function describePhase(phase: ScheduledPhase, ref: FunctionRef): CompiledPhase {
     pointNanoseconds: phase.cost.pointCost,
     barrier: !phase.independent,
   };
-}
-
-/** Tiles to hand out at once: enough for about 10 µs, but at least four portions for each thread. */
-export function grainOf(tiles: number, tileNanoseconds: number, threads: number): number {
-  const enough = Math.ceil(10_000 / tileNanoseconds);
-  const share = Math.ceil(tiles / (4 * threads));
-  return Math.max(1, Math.min(enough, share));
 }

@@ -30,12 +30,18 @@ import { Accumulators } from './plan-reduce.ts';
 import { scalarValue } from './plan-scalar.ts';
 import { lanesOf, laneTypesOf, pushAddress, vectorValue, weightOf } from './plan-vector.ts';
 import { type Binder, Scope, Value } from './scope.ts';
+import { planTurnedStores, turnedStores } from './turned-stores.ts';
 
 /** Plans statements in the current scope. Storage that they declare ends with them. */
 export function planBlock(plan: Plan, body: readonly Statement[]): void {
   const { scratchUsed } = plan;
   const bound = new Map(plan.bound);
-  for (const statement of body) planStatement(plan, statement);
+  for (let at = 0; at < body.length; ) {
+    const turned = turnedStores(plan, body.slice(at));
+    if (turned) planTurnedStores(plan, turned);
+    else planStatement(plan, body[at]);
+    at += turned?.length ?? 1;
+  }
   plan.bound = bound;
   plan.scratchUsed = scratchUsed;
 }
@@ -156,7 +162,7 @@ function planStore(plan: Plan, tensor: TensorRef, offset: Expr, value: Expr): vo
       scalar.push(c);
       emitStoreScalar(c, tensor.dtype, address.offset);
     });
-  } else for (let copy = 0; copy < vector.copies; copy++) planVectorStore(plan, vector, tensor, offset, value, copy);
+  } else planVectorStores(plan, vector, tensor, offset, value);
   plan.changed(tensor);
 }
 
@@ -182,31 +188,39 @@ function planPackedStore(plan: Plan, tensor: TensorRef, offset: Expr, value: Exp
   plan.changed(tensor);
 }
 
-function planVectorStore(
-  plan: Plan,
-  vector: VectorFrame,
-  tensor: TensorRef,
-  offset: Expr,
-  value: Expr,
-  copy: number,
-): void {
-  const lanes = vectorValue(plan, value, copy);
-  const of = (lane: number) => addressOf(plan, tensor, offset, { copy, lane }, true);
-  const first = of(0);
+function planVectorStores(plan: Plan, vector: VectorFrame, tensor: TensorRef, offset: Expr, value: Expr): void {
+  const copies = Array.from({ length: vector.copies }, (_, copy) => ({
+    lanes: vectorValue(plan, value, copy),
+    of: (lane: number) => addressOf(plan, tensor, offset, { copy, lane }, true),
+  }));
   if (vector.partial || laneStride(plan, tensor, offset)?.is(1)) {
     const emit = vector.partial ? emitStoreFirst : emitStoreVector;
-    plan.scope.step((c) => {
-      first.push(c);
-      lanes.push(c);
-      emit(c, tensor.dtype, first.offset);
-    });
+    const stores = copies.map(({ lanes, of }) => ({ lanes, address: of(0) }));
+    // All is computed before the first store: engines that join pairs of vectors move no load across one.
+    plan.scope.step((c) =>
+      c.f.scope(() => {
+        const results = stores.map(({ lanes }) => {
+          const result = c.f.local('v128', 'result');
+          lanes.push(c);
+          c.f.set(result);
+          return result;
+        });
+        for (const [copy, { address }] of stores.entries()) {
+          address.push(c);
+          c.f.get(results[copy]);
+          emit(c, tensor.dtype, address.offset);
+        }
+      }),
+    );
     return;
   }
-  const addresses = Array.from({ length: vector.lanes }, (_, lane) => of(lane));
-  plan.scope.step((c) => {
-    lanes.push(c);
-    emitStoreLanes(c, tensor.dtype, (lane) => pushAddress(c, addresses[lane]));
-  });
+  for (const { lanes, of } of copies) {
+    const addresses = Array.from({ length: vector.lanes }, (_, lane) => of(lane));
+    plan.scope.step((c) => {
+      lanes.push(c);
+      emitStoreLanes(c, tensor.dtype, (lane) => pushAddress(c, addresses[lane]));
+    });
+  }
 }
 
 function planFor(plan: Plan, statement: ForStatement): void {
@@ -380,7 +394,7 @@ export function vectorShape(plan: Plan, statement: ForStatement): { lanes: 2 | 4
   // Positions are 32 bits wide in the lanes of the nest's own vector loop, so the variable of an argmax does not count.
   for (const { variable, value, arg } of reductions) add(arg ? [value] : [value, variableValue(variable)], 1);
   for (const inner of body) visit(inner, 1);
-  return { lanes: lanesOf(types), copies: weight <= 12 ? 4 : weight <= 32 ? 2 : 1 };
+  return { lanes: lanesOf(types), copies: weight <= 12 ? 4 : weight <= 96 ? 2 : 1 };
 }
 
 /** How often the code of a nest is repeated. */

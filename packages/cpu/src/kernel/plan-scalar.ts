@@ -176,8 +176,8 @@ export function branchValue(
 }
 
 function plainLoad(plan: Plan, e: Expr & { kind: 'load' }, at: Position | undefined, isReal: boolean): Value {
-  if (e.source.kind !== 'tensor') throw new Error('a loop program has no stages');
   const { source, index } = e;
+  if (source.kind !== 'tensor' || index.length !== 1) throw new Error('loads of a loop program have linear offsets');
   if (isPacked(source.dtype)) return packedElement(plan, source, scalarValue(plan, index[0], at));
   const address = addressOf(plan, source, index[0], at, isReal);
   return new Value(
@@ -193,7 +193,8 @@ function plainLoad(plan: Plan, e: Expr & { kind: 'load' }, at: Position | undefi
 /** Checks an index that comes from data. */
 function boundedValue(plan: Plan, e: Expr & { kind: 'bounded' }, at: Position | undefined): Value {
   // Before a cast to `index` drops the high bits.
-  const wide = e.x.kind === 'cast' && isBigInteger(e.x.x.type) ? e.x.x : undefined;
+  const given = e.x.kind === 'cast' ? e.x.x : e.x;
+  const wide = isBigInteger(given.type) ? given : undefined;
   const source = wide ?? (e.x.kind === 'cast' && !e.x.x.type.startsWith('float') ? e.x.x : e.x);
   const word = wide ? 'i64' : 'i32';
   const x = scalarValue(plan, source, at);
@@ -202,7 +203,11 @@ function boundedValue(plan: Plan, e: Expr & { kind: 'bounded' }, at: Position | 
   const site = plan.site();
   const number = plan.options.errorSites.length;
   const { stage } = plan.options;
-  plan.options.errorSites.push({ kind: 'index-out-of-range', stage: stage?.name ?? '', origin: stage?.origin });
+  plan.options.errorSites.push({
+    kind: 'index-out-of-range',
+    stage: stage?.name ?? '',
+    origin: e.origin ?? stage?.origin,
+  });
   return new Value(
     'i32',
     (c) => {

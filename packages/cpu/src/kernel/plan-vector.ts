@@ -167,7 +167,9 @@ function strideOf(plan: Plan, e: Expr & { kind: 'load' }): 1 | -1 | 2 | undefine
 /** @param isReal the elements of all lanes exist whenever this is evaluated */
 function plainLoad(plan: Plan, e: Expr & { kind: 'load' }, copy: number, isReal: boolean): Value {
   const { source } = e;
-  if (source.kind !== 'tensor') throw new Error('a loop program has no stages');
+  if (source.kind !== 'tensor' || e.index.length !== 1) {
+    throw new Error('loads of a loop program have linear offsets');
+  }
   const { lanes, partial } = plan.vector!;
   if (isPacked(source.dtype)) return fromLanes(plan, { ...e, guard: undefined, fill: undefined }, copy);
   const of = (lane: number) => addressOf(plan, source, e.index[0], { copy, lane }, isReal);

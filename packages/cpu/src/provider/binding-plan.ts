@@ -2,10 +2,11 @@
 // on concrete sizes. A text that grows by a token at a time makes a binding for each, so that must cost little.
 
 import { type LifeTime, type MemoryPlan, OnnxTsError, planMemory } from '@onnx-ts/core/provider';
-import { byteLength, type Dim, type DimBinding, type DType, type TensorRef } from '@onnx-ts/tensor-ir';
+import { byteLength, type DimBinding, DimProgram, type DType, type TensorRef } from '@onnx-ts/tensor-ir';
 import type { ErrorSite } from '../kernel/plan.ts';
 import { ALIGNMENT } from '../runtime/memory.ts';
-import type { CpuExecutable, LaunchableKernel } from './executable.ts';
+import type { LaunchableKernel } from './compiled-program.ts';
+import type { CpuExecutable } from './executable.ts';
 
 /** A phase of a kernel, with its sizes as positions in the table. */
 export interface PlannedPhase {
@@ -15,6 +16,8 @@ export interface PlannedPhase {
   /** First word of its arguments. */
   readonly argumentWord: number;
   readonly tiles: number;
+  /** Of repeated phases. */
+  readonly turns: number | undefined;
   readonly tilePoints: number;
   readonly pointNanoseconds: number;
   readonly barrier: boolean;
@@ -26,31 +29,19 @@ export interface WordUse {
   readonly at: number;
 }
 
-interface Local {
+/** Locals of equal type and sizes. */
+interface LocalKind {
   readonly name: string;
   readonly dtype: DType;
+  /** Positions in the table. */
   readonly shape: readonly number[];
-  readonly first: number;
-  readonly last: number;
+  count: number;
 }
 
-/** Distinct sizes, each evaluated once for a binding. */
-class SizeTable {
-  readonly #dims: Dim[] = [];
-  readonly #positions = new Map<string, number>();
-
-  position(dim: Dim): number {
-    const known = this.#positions.get(dim.key);
-    if (known !== undefined) return known;
-    this.#positions.set(dim.key, this.#dims.length);
-    return this.#dims.push(dim) - 1;
-  }
-
-  evaluate(dims: DimBinding): Float64Array {
-    const sizes = new Float64Array(this.#dims.length);
-    for (let at = 0; at < sizes.length; at++) sizes[at] = this.#dims[at].evaluate(dims);
-    return sizes;
-  }
+interface Local {
+  readonly kind: number;
+  readonly first: number;
+  readonly last: number;
 }
 
 export class BindingPlan {
@@ -64,16 +55,17 @@ export class BindingPlan {
   readonly phases: readonly PlannedPhase[];
   readonly scratch: readonly number[];
   readonly errorSites: readonly ErrorSite[];
-  readonly #sizes = new SizeTable();
+  /** Distinct sizes, each evaluated once for a binding. */
+  readonly #sizes = new DimProgram();
+  readonly #kinds: LocalKind[] = [];
   readonly #locals: readonly Local[];
+  /** Planned bytes of each kind. */
   #memory: { readonly bytes: Float64Array; readonly plan: MemoryPlan } | undefined;
 
   constructor(executable: CpuExecutable, launches: readonly LaunchableKernel[]) {
     const locals = localsOf(executable, launches);
-    this.#locals = [...locals].map(([tensor, { first, last }]) => {
-      const shape = tensor.shape.map((dim) => this.#sizes.position(dim));
-      return { name: tensor.name, dtype: tensor.dtype, shape, first, last };
-    });
+    const kinds = new Map<string, number>();
+    this.#locals = [...locals].map(([tensor, life]) => ({ kind: this.#kindOf(tensor, kinds), ...life }));
     const numbers = new Map([...locals.keys()].map((tensor, at) => [tensor, at]));
     const buffers = buffersOf(executable);
     const words: number[] = [];
@@ -116,6 +108,7 @@ export class BindingPlan {
           kernel: phase.tableIndex,
           argumentWord,
           tiles: this.#sizes.position(phase.tiles),
+          turns: phase.turns && this.#sizes.position(phase.turns),
           tilePoints: this.#sizes.position(phase.tilePoints),
           pointNanoseconds: phase.pointNanoseconds,
           barrier: phase.barrier,
@@ -131,6 +124,15 @@ export class BindingPlan {
     this.errorSites = errorSites;
   }
 
+  #kindOf({ name, dtype, shape }: TensorRef, kinds: Map<string, number>): number {
+    const positions = shape.map((dim) => this.#sizes.position(dim));
+    const key = `${dtype} ${positions}`;
+    const number = kinds.get(key) ?? this.#kinds.push({ name, dtype, shape: positions, count: 0 }) - 1;
+    kinds.set(key, number);
+    this.#kinds[number].count++;
+    return number;
+  }
+
   /** The values of all positions. */
   sizes(dims: DimBinding): Float64Array {
     return this.#sizes.evaluate(dims);
@@ -142,17 +144,27 @@ export class BindingPlan {
    * @throws OnnxTsError when a size is negative
    */
   memory(sizes: Float64Array): MemoryPlan {
-    const bytes = new Float64Array(this.#locals.length);
-    for (let at = 0; at < bytes.length; at++) bytes[at] = bytesOfLocal(this.#locals[at], sizes);
+    const bytes = Float64Array.from(this.#kinds, (kind) => bytesOfLocal(kind, sizes));
     const before = this.#memory;
-    if (before && fits(bytes, before.bytes)) return before.plan;
+    if (before && this.#fits(bytes, before.bytes)) return before.plan;
     const planned = before
       ? bytes.map((size, at) => (size === before.bytes[at] ? size : Math.ceil(size * slack)))
       : bytes;
-    const lives = this.#locals.map(({ first, last }, at): LifeTime => ({ bytes: planned[at], first, last }));
+    const lives = this.#locals.map(({ kind, first, last }): LifeTime => ({ bytes: planned[kind], first, last }));
     const plan = planMemory(lives, ALIGNMENT);
     this.#memory = { bytes: planned, plan };
     return plan;
+  }
+
+  #fits(bytes: Float64Array, planned: Float64Array): boolean {
+    let [sum, plannedSum] = [0, 0];
+    for (let at = 0; at < bytes.length; at++) {
+      if (bytes[at] > planned[at]) return false;
+      const { count } = this.#kinds[at];
+      sum += count * bytes[at];
+      plannedSum += count * planned[at];
+    }
+    return sum >= plannedSum * worthKeeping;
   }
 }
 
@@ -160,17 +172,7 @@ export class BindingPlan {
 const slack = 1.125;
 const worthKeeping = 0.8;
 
-function fits(bytes: Float64Array, planned: Float64Array): boolean {
-  let [sum, plannedSum] = [0, 0];
-  for (let at = 0; at < bytes.length; at++) {
-    if (bytes[at] > planned[at]) return false;
-    sum += bytes[at];
-    plannedSum += planned[at];
-  }
-  return sum >= plannedSum * worthKeeping;
-}
-
-function bytesOfLocal({ name, dtype, shape }: Local, sizes: Float64Array): number {
+function bytesOfLocal({ name, dtype, shape }: LocalKind, sizes: Float64Array): number {
   let count = 1;
   for (const at of shape) {
     if (sizes[at] < 0) {
@@ -185,7 +187,7 @@ function bytesOfLocal({ name, dtype, shape }: Local, sizes: Float64Array): numbe
 /** Tensors of the arena, with the first and the last kernel that has to do with each. */
 function localsOf(executable: CpuExecutable, launches: readonly LaunchableKernel[]) {
   const locals = new Map<TensorRef, { first: number; last: number }>();
-  const isLocal = new Set(executable.fused.locals);
+  const isLocal = new Set(executable.program.locals);
   for (const [at, { kernel }] of launches.entries()) {
     for (const tensor of [...kernel.params, ...kernel.outputs.map((output) => output.tensor)]) {
       const storage = executable.storageOf(tensor);
@@ -199,7 +201,7 @@ function localsOf(executable: CpuExecutable, launches: readonly LaunchableKernel
 }
 
 /** Inputs, then outputs, of the partition. */
-function buffersOf({ partition, lowered }: CpuExecutable): ReadonlyMap<TensorRef, number> {
-  const values = [...lowered.inputs, ...partition.outputs];
-  return new Map(values.map((value, at) => [lowered.tensors.get(value)!, at]));
+function buffersOf({ partition, program }: CpuExecutable): ReadonlyMap<TensorRef, number> {
+  const values = [...program.inputs, ...partition.outputs];
+  return new Map(values.map((value, at) => [program.tensors.get(value)!, at]));
 }

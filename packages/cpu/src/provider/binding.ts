@@ -1,16 +1,70 @@
 // An executable bound to concrete sizes: argument blocks, arena offsets and the step program, in linear memory.
 
 import { OnnxTsError, type TraceEvent } from '@onnx-ts/core/provider';
-import type { DimBinding } from '@onnx-ts/tensor-ir';
-import { grainOf } from '../kernel/compile-kernel.ts';
+import { byteLength, type DimBinding } from '@onnx-ts/tensor-ir';
 import type { ErrorSite } from '../kernel/plan.ts';
 import { ALIGNMENT } from '../runtime/memory.ts';
-import { MAXIMUM_TILES, programBytes, type Step, writeProgram } from '../runtime/step-program.ts';
+import { grainOf, MAXIMUM_TILES, programBytes, type Step, writeProgram } from '../runtime/step-program.ts';
 import type { BindingPlan, PlannedPhase } from './binding-plan.ts';
+import type { LaunchableKernel } from './compiled-program.ts';
 import type { CpuExecutable } from './executable.ts';
 
 /** Nanoseconds of work below which waking other threads costs more than it gains. */
 const worthSharing = 10_000;
+
+/** The same for a step that follows others on threads that are awake. */
+const worthJoining = 5_000;
+
+/** A phase with some of its tiles. */
+interface PhaseLaunch {
+  readonly phase: PlannedPhase;
+  readonly firstTile: number;
+  readonly tiles: number;
+  readonly isShared: boolean;
+}
+
+function tileNanoseconds({ tilePoints, pointNanoseconds }: PlannedPhase, sizes: Float64Array): number {
+  return Math.max(1, sizes[tilePoints]) * pointNanoseconds;
+}
+
+/** What is to run, in order: phases that have work to do, repeated ones turn by turn. */
+function unrollTurns(phases: readonly PlannedPhase[], sizes: Float64Array, threads: number): PhaseLaunch[] {
+  const launches: PhaseLaunch[] = [];
+  for (let at = 0; at < phases.length; ) {
+    const phase = phases[at];
+    if (phase.turns === undefined) {
+      at++;
+      const tiles = sizes[phase.tiles];
+      if (tiles <= 0) continue;
+      const isShared = threads > 1 && tiles > 1 && tiles * tileNanoseconds(phase, sizes) >= worthSharing;
+      launches.push({ phase, firstTile: 0, tiles, isShared });
+      continue;
+    }
+    let end = at + 1;
+    while (end < phases.length && phases[end].launch === phase.launch && phases[end].turns === phase.turns) end++;
+    const group = phases.slice(at, end).filter(({ tiles }) => sizes[tiles] > 0);
+    const turns = sizes[phase.turns];
+    at = end;
+    const enough = turns > 1 ? worthJoining : worthSharing;
+    const isShared = group.map((member) => {
+      const tiles = sizes[member.tiles];
+      return threads > 1 && tiles > 1 && tiles * tileNanoseconds(member, sizes) >= enough;
+    });
+    if (group.length === 1 && !isShared[0] && turns * sizes[group[0].tiles] <= MAXIMUM_TILES) {
+      // One thread needs no turns.
+      if (turns > 0)
+        launches.push({ phase: group[0], firstTile: 0, tiles: turns * sizes[group[0].tiles], isShared: false });
+      continue;
+    }
+    for (let turn = 0; turn < turns; turn++) {
+      for (const [which, member] of group.entries()) {
+        const tiles = sizes[member.tiles];
+        launches.push({ phase: member, firstTile: turn * tiles, tiles, isShared: isShared[which] });
+      }
+    }
+  }
+  return launches;
+}
 
 export class Binding {
   readonly program: number;
@@ -46,8 +100,9 @@ export class Binding {
     this.arenaBytes = bytes;
     this.arenaLowerBound = lowerBound;
     pool.reserveScratch(plan.scratch.reduce((most, at) => Math.max(most, sizes[at]), 0));
-    this.#phases = plan.phases.filter(({ tiles }) => sizes[tiles] > 0);
-    this.stepCount = this.#phases.length;
+    const launches = unrollTurns(plan.phases, sizes, pool.threads);
+    this.#phases = launches.map(({ phase }) => phase);
+    this.stepCount = launches.length;
     const argumentBytes = Math.ceil(plan.words.byteLength / ALIGNMENT) * ALIGNMENT;
     this.#arguments = memory.allocateBlock(argumentBytes + programBytes(this.stepCount));
     this.program = this.#arguments + argumentBytes;
@@ -56,22 +111,16 @@ export class Binding {
     words.set(plan.words, base);
     for (const { word, at } of plan.sizeWords) words[base + word] = sizes[at];
     let threads = 1;
-    const steps = this.#phases.map((phase): Step => {
-      const tiles = sizes[phase.tiles];
-      if (tiles > MAXIMUM_TILES) {
-        throw new OnnxTsError('UNSUPPORTED', `the kernel "${phase.launch.kernel.name}" would have ${tiles} tiles.`, {
-          place: { provider: 'cpu' },
-        });
-      }
-      const tileNanoseconds = Math.max(1, sizes[phase.tilePoints]) * phase.pointNanoseconds;
-      const isShort = tiles === 1 || tiles * tileNanoseconds < worthSharing || pool.threads === 1;
-      if (!isShort) threads = pool.threads;
+    const steps = launches.map(({ phase, firstTile, tiles, isShared }): Step => {
+      if (tiles > MAXIMUM_TILES) throw tooManyTiles(phase.launch.kernel, tiles, dims);
+      if (isShared) threads = pool.threads;
       return {
         kernel: phase.kernel,
         args: this.#arguments + phase.argumentWord * 4,
         tiles,
-        grain: grainOf(tiles, tileNanoseconds, pool.threads),
-        leaderOnly: isShort,
+        firstTile,
+        grain: grainOf(tiles, tileNanoseconds(phase, sizes), pool.threads),
+        leaderOnly: !isShared,
         barrier: phase.barrier,
       };
     });
@@ -131,4 +180,22 @@ export class Binding {
     const { linear } = this.#executable.provider.memory;
     linear.free(this.#arguments);
   }
+}
+
+/** More work than a program counts: almost always because the result is larger than any memory. */
+function tooManyTiles({ name, outputs }: LaunchableKernel['kernel'], tiles: number, dims: DimBinding): OnnxTsError {
+  const place = { node: name, provider: 'cpu' };
+  for (const { tensor } of outputs) {
+    const shape = tensor.shape.map((size) => size.evaluate(dims));
+    const bytes = byteLength(
+      tensor.dtype,
+      shape.reduce((product, size) => product * size, 1),
+    );
+    if (bytes < 2 ** 32) continue;
+    return new OnnxTsError('OUT_OF_MEMORY', `its result ${tensor.dtype}[${shape.join(', ')}] takes ${bytes} bytes.`, {
+      place,
+      hint: 'Check the sizes of the inputs.',
+    });
+  }
+  return new OnnxTsError('UNSUPPORTED', `it would be cut into ${tiles} tiles.`, { place });
 }

@@ -1,8 +1,17 @@
-// Partition → fused kernels → one WebAssembly module → an executable whose weights are in place.
+// Partition → fused kernels → one WebAssembly module. See load-partition.ts for what becomes of it.
 
-import { type CompileContext, type GraphNode, OnnxTsError, type Partition, type Tensor } from '@onnx-ts/core/provider';
 import {
+  type CompileContext,
+  type GraphNode,
+  OnnxTsError,
+  type Partition,
+  type Tensor,
+  type Value,
+} from '@onnx-ts/core/provider';
+import {
+  appendInPlace,
   assignLayouts,
+  bodiesOf,
   canonicalKernel,
   Dim,
   type FusedProgram,
@@ -10,38 +19,48 @@ import {
   integerProducts,
   type Kernel,
   printKernel,
+  splitReductions,
   type TensorRef,
+  walk,
 } from '@onnx-ts/tensor-ir';
 import { HelperFunctions } from '../emit/context.ts';
 import type { ArgumentWord } from '../kernel/argument-words.ts';
 import { type CompiledKernel, type CompiledPhase, compileKernel } from '../kernel/compile-kernel.ts';
 import { emitDriver, importLinearMemory } from '../runtime/driver.ts';
 import { defineErrorReport } from '../runtime/kernel-error.ts';
-import { fuseAttention } from '../templates/attention/attention.ts';
-import { compileAttention } from '../templates/attention/emit-attention.ts';
 import type { BlockTarget } from '../templates/block-loop.ts';
 import { prepareChannelWindow } from '../templates/channel-window.ts';
 import { compileChannelWindow } from '../templates/emit-channel-window.ts';
 import { compilePackedProduct } from '../templates/emit-packed-product.ts';
 import { compileProduct } from '../templates/emit-product.ts';
+import { type LoadedTemplates, loadTemplates } from '../templates/load-templates.ts';
 import { preparePackedProduct } from '../templates/packed-product.ts';
-import { prepareProduct } from '../templates/product.ts';
+import { type PanelEngine, prepareProduct } from '../templates/product.ts';
 import { compileTurnedPanels, readTurnedPanels } from '../templates/turned-panels.ts';
 import type { KnownValues, ValueRange } from '../templates/value-range.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
+import type { CompiledProgram, LaunchableKernel } from './compiled-program.ts';
 import type { CpuProvider } from './cpu-provider.ts';
-import { CpuExecutable, type LaunchableKernel } from './executable.ts';
+import { describeKernel } from './describe-kernel.ts';
 
-export async function compilePartition(
+/** A WebAssembly module for a partition, and all that is needed to run it. */
+export async function generateProgram(
   provider: CpuProvider,
   partition: Partition,
   context: CompileContext,
-): Promise<CpuExecutable> {
+): Promise<{ readonly program: CompiledProgram; readonly code: Uint8Array }> {
   const lowered = partition.lower();
+  const tensorsOf = (values: readonly Value[]) => new Set(values.map((value) => lowered.tensors.get(value)!));
+  const grown = appendInPlace(
+    assignLayouts(fuseProgram(splitReductions(integerProducts(lowered.program)))),
+    tensorsOf(lowered.inputs),
+    tensorsOf(partition.outputs),
+  );
   const { fused, templates } = prepareTemplates(
-    assignLayouts(fuseProgram(integerProducts(lowered.program))),
+    grown.fused,
     knownValues(lowered.constants),
-    provider.relaxedSimd,
+    provider,
+    await loadTemplates(grown.fused),
   );
   const module = new ModuleBuilder();
   importLinearMemory(module, provider.shared);
@@ -62,9 +81,11 @@ export async function compilePartition(
     const before = cache.get(key);
     const compiled = before ? adapt(before, kernel, symbols) : compileOne(kernel, template, target);
     if (!before) cache.set(key, { kernel, symbols, compiled });
+    const kind = template?.name ?? kernel.class;
     kernels.push({
       kernel,
-      kind: template?.name ?? kernel.class,
+      kind,
+      describe: (atLoad) => describeKernel(kernel, kind, atLoad),
       words: compiled.words,
       scratchBytes: compiled.scratchBytes,
       errorSites: compiled.errorSites,
@@ -72,17 +93,10 @@ export async function compilePartition(
     });
   }
   emitDriver(module, { threads: provider.shared, profiling: true });
-  const compiledModule = await WebAssembly.compile(module.toBytes());
-  context.progress?.(0.9, 'weights');
-  const id = await provider.pool.addModule(compiledModule);
-  const executable = new CpuExecutable(provider, partition, lowered, fused, kernels, id);
-  try {
-    await executable.load(lowered.constants);
-  } catch (error) {
-    executable.dispose();
-    throw error;
-  }
-  return executable;
+  const { inputs, tensors, constants } = lowered;
+  const { locals, aliases } = fused;
+  const program = { inputs, tensors, constants, locals, aliases, kernels, appends: grown.appends };
+  return { program, code: module.toBytes() };
 }
 
 /** How a template compiles a kernel that it took. */
@@ -92,25 +106,29 @@ type Template = { readonly name: string; readonly compile: (target: BlockTarget)
 function prepareTemplates(
   program: FusedProgram,
   known: KnownValues,
-  relaxedSimd: boolean,
+  engine: PanelEngine,
+  loaded: LoadedTemplates,
 ): { fused: FusedProgram; templates: ReadonlyMap<Kernel, Template> } {
-  const { fused, attentions } = fuseAttention(program);
+  const { fused, attentions } = loaded.attention?.fuseAttention(program) ?? { fused: program, attentions: undefined };
   const templates = new Map<Kernel, Template>();
   const kernels: Kernel[] = [];
   const locals = [...fused.locals];
   for (const kernel of fused.kernels) {
-    const attention = attentions.get(kernel);
-    if (attention) {
+    const attention = attentions?.get(kernel);
+    if (attention && loaded.attention) {
+      const { compileAttention } = loaded.attention;
       kernels.push(kernel);
       templates.set(kernel, { name: 'attention', compile: (target) => compileAttention(attention, target) });
       continue;
     }
-    const found = findTemplate(kernel, known, relaxedSimd);
+    const found = findTemplate(kernel, known, engine, loaded);
     kernels.push(...(found?.before ?? []), found?.kernel ?? kernel);
     locals.push(...(found?.locals ?? []));
     if (found) templates.set(found.kernel, found);
     for (const copy of found?.before ?? []) {
-      const panels = readTurnedPanels(copy);
+      const compile = found?.compileBefore?.get(copy);
+      if (compile) templates.set(copy, { name: 'winograd weights', compile });
+      const panels = compile ? undefined : readTurnedPanels(copy);
       if (panels) templates.set(copy, { name: 'pack', compile: (target) => compileTurnedPanels(panels, target) });
     }
   }
@@ -120,11 +138,18 @@ function prepareTemplates(
 interface PreparedTemplate extends Template {
   readonly kernel: Kernel;
   readonly before: readonly Kernel[];
+  /** Code for those kernels before that are not compiled like any other. */
+  readonly compileBefore?: ReadonlyMap<Kernel, Template['compile']>;
   readonly locals: readonly TensorRef[];
 }
 
-function findTemplate(kernel: Kernel, known: KnownValues, relaxedSimd: boolean): PreparedTemplate | undefined {
-  const packed = preparePackedProduct(kernel, relaxedSimd && allowsBytes(kernel));
+function findTemplate(
+  kernel: Kernel,
+  known: KnownValues,
+  engine: PanelEngine,
+  { recurrence: recurrences, winograd: tilings }: LoadedTemplates,
+): PreparedTemplate | undefined {
+  const packed = preparePackedProduct(kernel, engine.relaxedSimd && allowsBytes(kernel));
   if (packed) {
     const { product } = packed;
     return {
@@ -134,10 +159,32 @@ function findTemplate(kernel: Kernel, known: KnownValues, relaxedSimd: boolean):
       compile: (target) => compilePackedProduct(product, target),
     };
   }
-  const whole = prepareProduct(kernel, known);
+  const whole = prepareProduct(kernel, known, engine);
   if (whole) {
+    const tiled = tilings?.prepareWinograd(kernel, whole);
+    if (tiled && tilings) {
+      const { winograd } = tiled;
+      return {
+        ...tiled,
+        name: 'winograd',
+        compile: (target) => tilings.compileWinograd(winograd, target),
+        compileBefore: new Map([
+          [winograd.weights.kernel, (target) => tilings.compileWeightTransform(winograd.weights, target)],
+        ]),
+      };
+    }
     const { product } = whole;
     return { ...whole, name: 'product', kernel: product.kernel, compile: (target) => compileProduct(product, target) };
+  }
+  const recurrence = recurrences?.prepareRecurrence(kernel);
+  if (recurrence && recurrences) {
+    const { product } = recurrence;
+    return {
+      ...recurrence,
+      name: 'recurrent product',
+      kernel: product.kernel,
+      compile: (target) => recurrences.compileRecurrence(product, target),
+    };
   }
   const channels = prepareChannelWindow(kernel);
   if (!channels) return undefined;
@@ -194,6 +241,15 @@ function compileOne(kernel: Kernel, template: Template | undefined, target: Bloc
   }
 }
 
+/** What errors of the index checks of a kernel are blamed on, in an order that equal kernels share. */
+function checkOrigins(kernel: Kernel): unknown[] {
+  return kernel.stages.flatMap((stage) => {
+    const found: unknown[] = [stage.origin];
+    for (const { body } of bodiesOf(stage)) walk(body, (e) => e.kind === 'bounded' && found.push(e.origin));
+    return found;
+  });
+}
+
 /** The code of an equal kernel with this one's tensors, sizes and nodes. */
 function adapt(
   {
@@ -214,11 +270,17 @@ function adapt(
     if (item.kind === 'tensor') return { kind: 'tensor', tensor: tensors.get(item.tensor) ?? item.tensor };
     return item.kind === 'dim' ? { kind: 'dim', dim: dim(item.dim) } : item;
   };
-  const origins = new Map(from.stages.map((stage, at) => [stage.origin, to.stages[at].origin]));
+  const origins = new Map(checkOrigins(from).map((origin, at) => [origin, checkOrigins(to)[at]]));
   return {
     phases: compiled.phases.map((phase): CompiledPhase => {
       const copyOf = phase.copyOf && tensors.get(phase.copyOf);
-      return { ...phase, tiles: dim(phase.tiles), tilePoints: dim(phase.tilePoints), ...(copyOf && { copyOf }) };
+      return {
+        ...phase,
+        tiles: dim(phase.tiles),
+        tilePoints: dim(phase.tilePoints),
+        ...(phase.turns && { turns: dim(phase.turns) }),
+        ...(copyOf && { copyOf }),
+      };
     }),
     words: compiled.words.map(word),
     scratchBytes: dim(compiled.scratchBytes),

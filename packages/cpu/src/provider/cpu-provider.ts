@@ -10,15 +10,17 @@ import {
   type GraphNode,
   OnnxTsError,
   type Partition,
+  type Runs,
   type Support,
   type Tensor,
   type Value,
 } from '@onnx-ts/core/provider';
 import { LinearMemory, OutOfMemoryError } from '../runtime/memory.ts';
 import { type LeaderMode, ThreadPool } from '../runtime/threads.ts';
+import { version } from '../version.ts';
 import { Arena } from './arena.ts';
-import { compilePartition } from './compile-partition.ts';
-import { measureRates, type Rates } from './measure-rates.ts';
+import { compilePartition } from './load-partition.ts';
+import type { Rates } from './measure-rates.ts';
 
 export interface CpuProviderOptions {
   readonly device: DeviceInfo;
@@ -26,6 +28,7 @@ export interface CpuProviderOptions {
   readonly leader: LeaderMode;
   readonly shared: boolean;
   readonly relaxedSimd: boolean;
+  readonly wideVectors: boolean;
   readonly memoryBudget?: number;
 }
 
@@ -43,13 +46,18 @@ export class CpuProvider implements ExecutionProvider {
   readonly pool: ThreadPool;
   readonly arena: Arena;
   readonly relaxedSimd: boolean;
+  readonly wideVectors: boolean;
   readonly shared: boolean;
+  readonly artifactKey: string;
 
   constructor(options: CpuProviderOptions) {
-    const { device, threads, leader, shared, relaxedSimd, memoryBudget } = options;
+    const { device, threads, leader, shared, relaxedSimd, wideVectors, memoryBudget } = options;
     this.device = device;
     this.relaxedSimd = relaxedSimd;
+    this.wideVectors = wideVectors;
     this.shared = shared;
+    const features = { relaxedSimd, wideVectors, shared };
+    this.artifactKey = [version, ...Object.entries(features).flatMap(([name, is]) => (is ? [name] : []))].join(' ');
     this.profile = { ...typical, flops: typical.flops * threads };
     const linear = new LinearMemory({ shared, ...(memoryBudget !== undefined && { budget: memoryBudget }) });
     this.memory = new WasmMemory(linear);
@@ -72,7 +80,8 @@ export class CpuProvider implements ExecutionProvider {
     return compilePartition(this, partition, context);
   }
 
-  measure(): Promise<Rates> {
+  async measure(): Promise<Rates> {
+    const { measureRates } = await import('./measure-rates.ts');
     return measureRates(this);
   }
 
@@ -131,13 +140,41 @@ export class WasmMemory implements DeviceMemory {
     this.linear.free((buffer as WasmBuffer).address);
   }
 
-  upload(tensor: Tensor, target: DeviceBuffer): void {
-    this.write(tensor, (target as WasmBuffer).address);
+  upload(tensor: Tensor, target: DeviceBuffer, runs?: Runs): void {
+    const { address } = target as WasmBuffer;
+    if (!runs) {
+      this.write(tensor, address);
+      return;
+    }
+    const { bytes } = this.linear;
+    for (let run = 0; run < runs.count; run++) {
+      const to = address + run * runs.stride;
+      tensor.readBytes(run * runs.bytes, bytes.subarray(to, to + runs.bytes));
+    }
   }
 
   write(tensor: Tensor, address: number): void {
     const { byteLength } = tensor;
     if (byteLength > 0) tensor.copyBytesTo(this.linear.bytes.subarray(address, address + byteLength));
+  }
+
+  read(source: DeviceBuffer, target: Uint8Array, runs?: Runs): void {
+    const { address } = source as WasmBuffer;
+    const { bytes } = this.linear;
+    const { count, bytes: length, stride } = runs ?? { count: 1, bytes: target.byteLength, stride: 0 };
+    for (let run = 0; run < count; run++) {
+      const from = address + run * stride;
+      target.set(bytes.subarray(from, from + length), run * length);
+    }
+  }
+
+  copy(source: DeviceBuffer, from: Runs, target: DeviceBuffer, to: Runs): void {
+    const { bytes } = this.linear;
+    const [begin, end] = [(source as WasmBuffer).address, (target as WasmBuffer).address];
+    for (let run = 0; run < from.count; run++) {
+      const at = begin + run * from.stride;
+      bytes.copyWithin(end + run * to.stride, at, at + from.bytes);
+    }
   }
 
   download(source: DeviceBuffer, byteLength: number): Uint8Array<ArrayBuffer> {

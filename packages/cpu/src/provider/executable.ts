@@ -1,52 +1,34 @@
 // A compiled partition: where its weights are, and its bindings to concrete sizes.
 
 import {
+  type Append,
   type BoundExecutable,
   type DeviceBuffer,
   type Executable,
   type GraphNode,
   type KernelInfo,
-  type LoweredPartition,
   OnnxTsError,
   type Partition,
   type RunContext,
   type Tensor,
+  type Value,
 } from '@onnx-ts/core/provider';
-import {
-  byteLength,
-  type Dim,
-  type DimBinding,
-  type FusedProgram,
-  type Kernel,
-  type TensorRef,
-} from '@onnx-ts/tensor-ir';
-import type { ArgumentWord } from '../kernel/argument-words.ts';
-import type { CompiledPhase } from '../kernel/compile-kernel.ts';
-import type { ErrorSite } from '../kernel/plan.ts';
+import { byteLength, type DimBinding, type TensorRef } from '@onnx-ts/tensor-ir';
 import { readErrorRecord } from '../runtime/kernel-error.ts';
+import { ALIGNMENT } from '../runtime/memory.ts';
 import { Binding } from './binding.ts';
 import { BindingPlan } from './binding-plan.ts';
+import type { CompiledProgram, LaunchableKernel } from './compiled-program.ts';
 import type { CpuProvider, WasmBuffer } from './cpu-provider.ts';
-import { describeKernel } from './describe-kernel.ts';
-
-export interface LaunchableKernel {
-  readonly kernel: Kernel;
-  /** The name of the template that it was given to, or its class. */
-  readonly kind: string;
-  readonly words: readonly ArgumentWord[];
-  readonly scratchBytes: Dim;
-  readonly errorSites: readonly ErrorSite[];
-  readonly phases: readonly (CompiledPhase & { readonly tableIndex: number })[];
-}
 
 export class CpuExecutable implements Executable {
   readonly provider: CpuProvider;
   readonly partition: Partition;
-  readonly lowered: LoweredPartition;
-  readonly inputs: LoweredPartition['inputs'];
-  readonly fused: FusedProgram;
+  readonly program: CompiledProgram;
+  readonly inputs: readonly Value[];
+  readonly appends: readonly Append[];
   readonly kernels: readonly KernelInfo[];
-  readonly #infos: ReadonlyMap<LaunchableKernel, KernelInfo>;
+  readonly #infos = new Map<LaunchableKernel, KernelInfo>();
   readonly module: number;
   /** Kernels that run each time. */
   readonly launches: readonly LaunchableKernel[];
@@ -57,28 +39,22 @@ export class CpuExecutable implements Executable {
   readonly #bindings = new Set<Binding>();
   #plan: BindingPlan | undefined;
 
-  constructor(
-    provider: CpuProvider,
-    partition: Partition,
-    lowered: LoweredPartition,
-    fused: FusedProgram,
-    launches: readonly LaunchableKernel[],
-    module: number,
-  ) {
+  constructor(provider: CpuProvider, partition: Partition, program: CompiledProgram, module: number) {
     this.provider = provider;
     this.partition = partition;
-    this.lowered = lowered;
-    this.inputs = lowered.inputs;
-    this.fused = fused;
+    this.program = program;
+    this.inputs = program.inputs;
+    this.appends = appendedValues(program, partition);
     this.module = module;
-    const outputs = new Set(fused.kernels.flatMap((kernel) => kernel.outputs).map(({ tensor }) => tensor));
-    for (const local of fused.locals) outputs.delete(local);
+    const { kernels, locals } = program;
+    const outputs = new Set(kernels.flatMap(({ kernel }) => kernel.outputs).map(({ tensor }) => tensor));
+    for (const local of locals) outputs.delete(local);
     const isConstant = ({ kernel }: LaunchableKernel): boolean =>
       kernel.outputs.every(({ tensor }) => tensor.isConstant && !outputs.has(tensor));
-    this.launches = launches.filter((launch) => !isConstant(launch));
-    this.#constantLaunches = launches.filter(isConstant);
-    this.kernels = launches.map((launch) => describeKernel(launch.kernel, launch.kind, isConstant(launch)));
-    this.#infos = new Map(launches.map((launch, at) => [launch, this.kernels[at]]));
+    this.launches = kernels.filter((launch) => !isConstant(launch));
+    this.#constantLaunches = kernels.filter(isConstant);
+    for (const launch of kernels) this.#infos.set(launch, launch.describe(isConstant(launch)));
+    this.kernels = [...this.#infos.values()];
   }
 
   infoOf(launch: LaunchableKernel): KernelInfo {
@@ -93,8 +69,9 @@ export class CpuExecutable implements Executable {
 
   /** What a tensor's bytes belong to: the tensor itself, or the one that it is a view of. */
   storageOf(tensor: TensorRef): TensorRef {
+    const { aliases } = this.program;
     let storage = tensor;
-    for (let next = this.fused.aliases.get(storage); next; next = this.fused.aliases.get(storage)) storage = next;
+    for (let next = aliases.get(storage); next; next = aliases.get(storage)) storage = next;
     return storage;
   }
 
@@ -106,13 +83,15 @@ export class CpuExecutable implements Executable {
    * Puts the weights in their place and runs what depends on them alone. Each weight comes when it is first needed and goes
    * after its last one-time kernel, so that reordering a model takes little more memory than holding it.
    */
-  async load(constants: ReadonlyMap<TensorRef, Tensor>): Promise<void> {
+  async load(): Promise<void> {
+    const { constants } = this.program;
     const kept = new Set<TensorRef>();
     for (const { kernel } of this.launches) for (const param of kernel.params) kept.add(this.storageOf(param));
     const lastUse = new Map<TensorRef, number>();
     for (const [at, { kernel }] of this.#constantLaunches.entries()) {
       for (const param of kernel.params) lastUse.set(this.storageOf(param), at);
     }
+    this.provider.memory.linear.reserve(this.#mostWhileLoading(kept, lastUse));
     for (const [at, launch] of this.#constantLaunches.entries()) {
       const { kernel } = launch;
       const storages = new Set(kernel.params.map((param) => this.storageOf(param)));
@@ -129,6 +108,32 @@ export class CpuExecutable implements Executable {
       for (const storage of storages) if (lastUse.get(storage) === at && !kept.has(storage)) this.#release(storage);
     }
     for (const storage of kept) this.#place(storage, constants);
+  }
+
+  /** The most bytes that `load` will have in use, but for gaps. */
+  #mostWhileLoading(kept: ReadonlySet<TensorRef>, lastUse: ReadonlyMap<TensorRef, number>): number {
+    const { constants } = this.program;
+    const sizes = new Map<TensorRef, number>();
+    let [now, most] = [0, 0];
+    const add = (storage: TensorRef, bytes: number | undefined): void => {
+      if (bytes === undefined || sizes.has(storage)) return;
+      const size = Math.ceil((bytes + 16) / ALIGNMENT) * ALIGNMENT;
+      sizes.set(storage, size);
+      now += size;
+      most = Math.max(most, now);
+    };
+    for (const [at, { kernel }] of this.#constantLaunches.entries()) {
+      const storages = new Set(kernel.params.map((param) => this.storageOf(param)));
+      for (const storage of storages) add(storage, constants.get(storage)?.byteLength);
+      for (const { tensor } of kernel.outputs) add(this.storageOf(tensor), bytesOf(tensor, new Map()));
+      for (const storage of storages) {
+        if (lastUse.get(storage) !== at || kept.has(storage)) continue;
+        now -= sizes.get(storage) ?? 0;
+        sizes.delete(storage);
+      }
+    }
+    for (const storage of kept) add(storage, constants.get(storage)?.byteLength);
+    return most;
   }
 
   /** Brings a weight into memory, unless it is there, or is no weight. */
@@ -196,10 +201,11 @@ export class CpuExecutable implements Executable {
     const record = readErrorRecord(this.provider.memory.linear.words);
     const site = record && binding.errorSites[record.details[0]];
     const node = site?.origin as GraphNode | undefined;
+    const named = node?.origin ?? node;
     throw new OnnxTsError('OUT_OF_RANGE', 'an index that was read from data is out of range.', {
       place: {
         provider: 'cpu',
-        ...(node && { node: node.name, op: node.op, domain: node.domain, opset: node.opset }),
+        ...(named && { node: named.name, op: named.op, domain: named.domain, opset: named.opset }),
       },
       hint: 'Check the indices that are fed to the model.',
     });
@@ -213,6 +219,17 @@ export class CpuExecutable implements Executable {
     // A pool that is gone has no modules.
     this.provider.pool.removeModule(this.module).catch(() => {});
   }
+}
+
+function appendedValues({ inputs, tensors, appends }: CompiledProgram, { outputs }: Partition): Append[] {
+  const valueBehind = (values: readonly Value[], tensor: TensorRef): Value =>
+    values.find((value) => tensors.get(value) === tensor)!;
+  return appends.map(({ input, output, axis, capacity }) => ({
+    input: valueBehind(inputs, input),
+    output: valueBehind(outputs, output),
+    axis,
+    capacity,
+  }));
 }
 
 /** @throws OnnxTsError when the size is negative or beyond what memory can address */

@@ -2,6 +2,7 @@
 
 import { type DeviceInfo, OnnxTsError, type ProviderFactory } from '@onnx-ts/core/provider';
 import { type Capabilities, probeCapabilities } from '../runtime/capabilities.ts';
+import { v8Build } from '../runtime/host-modules.ts';
 import type { LeaderMode } from '../runtime/threads.ts';
 import { CpuProvider } from './cpu-provider.ts';
 
@@ -15,6 +16,11 @@ export interface CpuOptions {
   readonly leader?: LeaderMode;
   /** False leaves out relaxed SIMD: results are then the same on every processor. */
   readonly relaxedSimd?: boolean;
+  /**
+   * False leaves V8's experimental joining of vector operations into 256-bit ones alone. Otherwise it is turned on where it
+   * pays, for all WebAssembly that the process compiles from then on: Node 24 and later on processors with AVX2.
+   */
+  readonly wideVectors?: boolean;
 }
 
 /** Threads beyond this many rarely help one model. */
@@ -46,24 +52,28 @@ export function cpu(options: CpuOptions = {}): ProviderFactory {
   return {
     id: 'cpu',
     apiVersion: 1,
-    async discover(): Promise<readonly DeviceInfo[]> {
+    async discover({ isPrecompiled }): Promise<readonly DeviceInfo[]> {
       const capabilities = probeCapabilities();
-      const reason = !capabilities.compile.ok
-        ? capabilities.compile.reason
-        : capabilities.simd
-          ? undefined
-          : 'this engine has no WebAssembly SIMD';
+      const compile = isPrecompiled ? undefined : capabilities.compile;
+      const reason =
+        compile?.ok === false ? compile.reason : capabilities.simd ? undefined : 'this engine has no WebAssembly SIMD';
       return [describe(capabilities, reason)];
     },
-    async open(_device, { threads, memoryBudget } = {}) {
+    async open(_device, { threads, memoryBudget, isPrecompiled } = {}) {
       const capabilities = probeCapabilities();
       const threading = threadingFor(capabilities, options.threads ?? threads, options.leader);
       const relaxedSimd = capabilities.relaxedSimd && options.relaxedSimd !== false;
-      const device = describe(capabilities, undefined, threading);
+      const wideVectors =
+        options.wideVectors !== false &&
+        !isPrecompiled &&
+        v8Build() !== undefined &&
+        (await hasWideVectors(relaxedSimd));
+      const device = describe(capabilities, undefined, threading, wideVectors);
       try {
         return new CpuProvider({
           device,
           relaxedSimd,
+          wideVectors,
           ...threading,
           ...(memoryBudget !== undefined && { memoryBudget }),
         });
@@ -77,7 +87,18 @@ export function cpu(options: CpuOptions = {}): ProviderFactory {
   };
 }
 
-function describe(capabilities: Capabilities, unusable: string | undefined, threading?: Threading): DeviceInfo {
+/** The probe comes with a part of the code generator, which web pages fetch when they compile. */
+async function hasWideVectors(relaxedSimd: boolean): Promise<boolean> {
+  const { probeWideVectors } = await import('./wide-vectors.ts');
+  return probeWideVectors(relaxedSimd);
+}
+
+function describe(
+  capabilities: Capabilities,
+  unusable: string | undefined,
+  threading?: Threading,
+  wideVectors?: boolean,
+): DeviceInfo {
   const reason = unusable ?? threading?.note;
   return {
     provider: 'cpu',
@@ -90,6 +111,7 @@ function describe(capabilities: Capabilities, unusable: string | undefined, thre
       threads: threading?.threads ?? capabilities.concurrency,
       leader: threading?.leader ?? 'inline',
       relaxedSimd: capabilities.relaxedSimd,
+      ...(wideVectors !== undefined && { wideVectors }),
     },
   };
 }

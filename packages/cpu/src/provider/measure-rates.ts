@@ -1,4 +1,4 @@
-// What the machine allows: the rate of 128-bit float32 arithmetic in registers, and of copying memory. Reports hold the
+// What the machine allows: the rate of float32 arithmetic in registers, and of copying memory. Reports hold the
 // kernels of a model against these.
 
 import { emitDriver, importLinearMemory, kernelParams } from '../runtime/driver.ts';
@@ -14,12 +14,15 @@ export interface Rates {
   readonly bandwidth: number;
 }
 
-/** Independent sums, so that none waits for itself; with two factors they fill the sixteen registers of a vector unit. */
+/**
+ * Independent sums, so that none waits for itself; with two factors they fill the sixteen registers of a vector unit, also
+ * where the engine joins pairs of them.
+ */
 const sums = 12;
+const pairedSums = 24;
 const unroll = 8;
 /** Turns of the loop in a tile. */
 const turns = 1000;
-const flopsOfTile = turns * unroll * sums * 4 * 2;
 const tilesOfThread = 128;
 const arithmeticRuns = 10;
 
@@ -33,11 +36,13 @@ export async function measureRates(provider: CpuProvider): Promise<Rates> {
   const { pool, memory, shared, relaxedSimd } = provider;
   const module = new ModuleBuilder();
   importLinearMemory(module, shared);
-  const arithmetic = module.tableIndex(module.define(arithmeticKernel(relaxedSimd)));
+  const count = provider.wideVectors ? pairedSums : sums;
+  const flopsOfTile = turns * unroll * count * 4 * 2;
+  const arithmetic = module.tableIndex(module.define(arithmeticKernel(relaxedSimd, count)));
   const copy = module.tableIndex(module.define(copyKernel()));
   emitDriver(module, { threads: shared, profiling: true });
   const id = await pool.addModule(await WebAssembly.compile(module.toBytes()));
-  pool.reserveScratch(sums * 16);
+  pool.reserveScratch(count * 16);
   const program = memory.allocateBlock(programBytes(1));
   const args = memory.allocateBlock(8);
   const [source, target] = [memory.allocateBlock(copiedBytes), memory.allocateBlock(copiedBytes)];
@@ -67,10 +72,10 @@ export async function measureRates(provider: CpuProvider): Promise<Rates> {
 }
 
 /** Multiplies and adds in registers; the results go to scratch memory, so that no compiler leaves the work out. */
-function arithmeticKernel(relaxed: boolean): FunctionBuilder {
+function arithmeticKernel(relaxed: boolean, count: number): FunctionBuilder {
   const f = new FunctionBuilder('arithmetic', kernelParams);
   const [, begin, end, scratch] = f.params;
-  const values = f.locals(sums, 'v128', 'sum');
+  const values = f.locals(count, 'v128', 'sum');
   const [factor, term] = f.locals(2, 'v128', 'constant');
   for (const [local, value] of [
     [factor, 0.999],

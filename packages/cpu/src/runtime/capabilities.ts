@@ -23,7 +23,10 @@ export interface Capabilities {
 /** Probes afresh; the results do not change while the program runs. */
 export function probeCapabilities(): Capabilities {
   return {
-    compile: probeCompile(),
+    // Only on request: some hosts report each attempt.
+    get compile() {
+      return probeCompile();
+    },
     simd: probeSimd(),
     relaxedSimd: probeRelaxedSimd(),
     threads: probeThreads(),

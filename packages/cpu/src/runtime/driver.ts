@@ -201,8 +201,12 @@ class DriverWriter {
     f.set(this.#end);
     f.get(this.#step);
     f.load('i32.load', stepWord.args * 4);
-    f.get(this.#begin);
-    f.get(this.#end);
+    for (const edge of [this.#begin, this.#end]) {
+      f.get(edge);
+      f.get(this.#step);
+      f.load('i32.load', stepWord.firstTile * 4);
+      f.op('i32.add');
+    }
     f.get(this.#scratch);
     f.get(this.#step);
     f.load('i32.load', stepWord.kernel * 4);

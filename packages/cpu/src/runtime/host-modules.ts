@@ -22,7 +22,8 @@ interface NodeModules {
 }
 
 interface NodeProcess {
-  readonly versions?: { readonly node?: string };
+  readonly versions?: { readonly node?: string; readonly v8?: string };
+  readonly arch?: string;
   getBuiltinModule?(name: string): unknown;
 }
 
@@ -31,4 +32,11 @@ export function nodeModule<Name extends keyof NodeModules>(name: Name): NodeModu
   const { process } = globalThis as { process?: NodeProcess };
   if (process?.versions?.node === undefined) return undefined;
   return process.getBuiltinModule?.(name) as NodeModules[Name] | undefined;
+}
+
+/** The major version of V8 and the processor's architecture in Node and its kind; undefined elsewhere. */
+export function v8Build(): { readonly major: number; readonly arch: string } | undefined {
+  const { process } = globalThis as { process?: NodeProcess };
+  const major = Number.parseInt(process?.versions?.v8 ?? '', 10);
+  return Number.isNaN(major) ? undefined : { major, arch: process?.arch ?? '' };
 }

@@ -147,3 +147,25 @@ test('a free list merges on both sides', () => {
   expect(list.take(30)).toBe(0);
   expect(list.rangeCount).toBe(0);
 });
+
+test('memory that was reserved is there for blocks, without growth', () => {
+  const memory = new LinearMemory({ shared: false, budget: 100 * PAGE_BYTES });
+  const address = memory.allocate(8);
+  memory.view.setFloat64(address, 1.25, true);
+  memory.reserve(50 * PAGE_BYTES);
+  const { buffer } = memory.memory;
+  expect(memory.bytesInUse).toBe(ALIGNMENT);
+  for (let count = 0; count < 50; count++) memory.allocate(PAGE_BYTES);
+  expect(memory.memory.buffer).toBe(buffer);
+  expect(memory.view.getFloat64(address, true)).toBe(1.25);
+});
+
+test('reserving what is there already, or more than can be, does nothing', () => {
+  const memory = new LinearMemory({ shared: false, budget: 10 * PAGE_BYTES });
+  memory.free(memory.allocate(5 * PAGE_BYTES));
+  const before = memory.reservedBytes;
+  memory.reserve(PAGE_BYTES);
+  memory.reserve(11 * PAGE_BYTES);
+  expect(memory.reservedBytes).toBe(before);
+  expect(() => memory.allocate(11 * PAGE_BYTES)).toThrow(OutOfMemoryError);
+});

@@ -124,6 +124,17 @@ export class LinearMemory {
     this.#free.give(address, address + size);
   }
 
+  /**
+   * Grows the memory at once to what is to be allocated soon: each step of growth has a cost, and leaves views for the
+   * garbage collector. Nothing happens when that is more than the memory can have; allocations will tell.
+   */
+  reserve(bytes: number): void {
+    const end = this.reservedBytes;
+    const pages = Math.ceil((bytes - this.#free.tail(end)) / PAGE_BYTES);
+    if (pages <= 0 || pages > (this.limit - end) / PAGE_BYTES || !this.#tryGrow(pages)) return;
+    this.#free.give(end, this.reservedBytes);
+  }
+
   /** Makes a free block of `size` bytes at the end of the memory. */
   #grow(size: number): void {
     const end = this.reservedBytes;

@@ -11,9 +11,11 @@ export const stepWord = {
   flags: 4,
   /** Tiles handed out so far; owned by the runtime. */
   counter: 5,
+  /** Number of the first tile as the kernel counts them; the runtime counts from 0. */
+  firstTile: 6,
 } as const;
 
-/** Two words are left for the future, so that a step never straddles cache lines. */
+/** A word is left for the future, so that a step never straddles cache lines. */
 export const STEP_WORDS = 8;
 export const STEP_BYTES = STEP_WORDS * 4;
 
@@ -35,6 +37,8 @@ export interface Step {
   readonly args: number;
   /** Units of work; the kernel is called for ranges of them. Default 1. */
   readonly tiles?: number;
+  /** The kernel is called for tiles firstTile to firstTile + tiles − 1. Default 0. */
+  readonly firstTile?: number;
   /** Tiles per call, at least 1; default: all. Fixes how work is split, so results do not depend on thread timing. */
   readonly grain?: number;
   readonly leaderOnly?: boolean;
@@ -49,6 +53,7 @@ export function programBytes(steps: number): number {
 export function writeProgram(words: Int32Array, address: number, steps: readonly Step[]): void {
   let at = address >>> 2;
   let total = 0;
+  words.fill(0, at, at + steps.length * STEP_WORDS);
   for (const [index, step] of steps.entries()) {
     const { kernel, args, tiles = 1, grain = tiles } = step;
     if (!Number.isInteger(tiles) || tiles < 0 || tiles > MAXIMUM_TILES)
@@ -57,10 +62,10 @@ export function writeProgram(words: Int32Array, address: number, steps: readonly
       throw new RangeError(`step ${index} has grain ${grain}`);
     total += tiles;
     if (total > MAXIMUM_PROGRAM_TILES) throw new RangeError(`the program has more than ${MAXIMUM_PROGRAM_TILES} tiles`);
-    words.fill(0, at, at + STEP_WORDS);
     words[at + stepWord.kernel] = kernel;
     words[at + stepWord.args] = args;
     words[at + stepWord.tiles] = tiles;
+    words[at + stepWord.firstTile] = step.firstTile ?? 0;
     words[at + stepWord.grain] = Math.max(1, Math.min(grain, tiles));
     words[at + stepWord.flags] = (step.leaderOnly ? stepFlag.leaderOnly : 0) | (step.barrier ? stepFlag.barrier : 0);
     at += STEP_WORDS;
@@ -71,4 +76,11 @@ export function writeProgram(words: Int32Array, address: number, steps: readonly
 export function resetCounters(words: Int32Array, address: number, first: number, last: number): void {
   const begin = (address >>> 2) + stepWord.counter;
   for (let step = first; step < last; step++) words[begin + step * STEP_WORDS] = 0;
+}
+
+/** Tiles to hand out at once: enough for about 10 µs, but at least four portions for each thread. */
+export function grainOf(tiles: number, tileNanoseconds: number, threads: number): number {
+  const enough = Math.ceil(10_000 / tileNanoseconds);
+  const share = Math.ceil(tiles / (4 * threads));
+  return Math.max(1, Math.min(enough, share));
 }

@@ -17,6 +17,13 @@ export function offsetIn(analysis: IndexAnalysis, tensor: TensorRef, index: read
   return analysis.expression(analysis.offsetOf(tensor, index));
 }
 
+/** The same, with linear offsets in what the index loads too; it may load from memory only. */
+export function flatOffsetIn(analysis: IndexAnalysis, tensor: TensorRef, index: readonly Expr[]): Expr {
+  return flatten(analysis, offsetIn(analysis, tensor, index), ({ source }) => {
+    throw new TypeError(`the index into ${tensor.name} depends on the stage ${source.name}`);
+  });
+}
+
 /**
  * Loads from memory get linear offsets; loads of stages become what `readStage` says, which must be flat already.
  * The indices handed to it are.

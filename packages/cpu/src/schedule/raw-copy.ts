@@ -31,8 +31,8 @@ export function asRawCopy(stage: Stage, tensor: TensorRef): RawCopy | undefined 
     let alias = byTensor.get(original);
     if (!alias) {
       // A tensor of its own: a condition may read the same element as a number.
-      const { name, shape, order, isConstant } = original;
-      alias = newTensorRef(name, raw, shape, { isConstant, ...(order && { order }) });
+      const { name, shape, order, room, isConstant } = original;
+      alias = newTensorRef(name, raw, shape, { isConstant, ...(order && { order }), ...(room && { room }) });
       byTensor.set(original, alias);
       aliases.set(alias, original);
     }

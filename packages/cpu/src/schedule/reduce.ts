@@ -190,7 +190,7 @@ function longestStep(analysis: IndexAnalysis, axis: Axis, body: Expr): number {
 }
 
 /** The axis whose iterations become lanes: where most loads are of consecutive elements. */
-function chooseLane(
+export function chooseLane(
   analysis: IndexAnalysis,
   kept: readonly Axis[],
   over: readonly Axis[],

@@ -2,12 +2,22 @@
 // there are lanes, and runs the stages one after another on it, with what they hand on kept in registers and in scratch
 // memory that stays in the cache.
 
-import type { Axis, Expr, ForStatement, IndexAnalysis, Kernel, Reduction, Statement } from '@onnx-ts/tensor-ir';
+import type {
+  Axis,
+  Expr,
+  ForStatement,
+  IndexAnalysis,
+  Kernel,
+  LoopHeader,
+  Reduction,
+  Statement,
+} from '@onnx-ts/tensor-ir';
 import { elementCost, estimate, laneWaste, loadWeights } from './cost.ts';
 import { LoopDomain } from './domain.ts';
 import { laneLoops, tileRows } from './reduce.ts';
 import { type RowPiece, type RowStep, readRows } from './row-pieces.ts';
 import type { ScheduledPhase } from './scheduled.ts';
+import { type RowNest, walkSideBySide } from './side-by-side.ts';
 import { serialLoops, sizeOfLoops, tileBox } from './tiles.ts';
 
 export function scheduleRows(analysis: IndexAnalysis, kernel: Kernel): ScheduledPhase[] {
@@ -18,10 +28,16 @@ export function scheduleRows(analysis: IndexAnalysis, kernel: Kernel): Scheduled
   const lane = chooseRowLane(analysis, arranged);
   const roots = arranged.pieces.flatMap(({ roots }) => roots);
   const points = arranged.pieces.reduce((sum, piece) => sum.add(sizeOfLoops(piece.axes)), sizeOfLoops([]));
-  const body = arranged.pieces.flatMap((piece) => statementsOf(analysis, piece, lane));
+  const nests = arranged.pieces.map((piece) => nestOf(analysis, piece, lane));
   const cost =
     (0.1 + elementCost(analysis, roots, lane)) / Math.max(1, pieces.filter(({ axes }) => axes.length > 0).length);
+  const body = nests.flatMap(statementsOf);
   if (!lane) return [{ ...base, ...tileRows(arranged.rows, body, points, cost) }];
+  const walk = walkSideBySide(lane, nests);
+  if (walk) {
+    const parallel = [...arranged.rows.slice(0, -1), ...walk.parallel];
+    return [{ ...base, parallel, body: walk.body, cost: { points: walk.rows.mul(points), pointCost: cost } }];
+  }
   const tiling = tileBox(arranged.rows.slice(0, -1), lane, cost * Math.max(1, estimate(points)));
   return [
     {
@@ -90,7 +106,11 @@ function chooseRowLane(
   return acrossRows < inRow ? row : undefined;
 }
 
-function statementsOf(analysis: IndexAnalysis, piece: ArrangedPiece, rowLane: Axis | undefined): Statement[] {
+interface ArrangedNest extends RowNest {
+  readonly loops: readonly LoopHeader[];
+}
+
+function nestOf(analysis: IndexAnalysis, piece: ArrangedPiece, rowLane: Axis | undefined): ArrangedNest {
   const roots = [...piece.roots];
   const next = (): Expr => roots.shift()!;
   const body: Statement[] = [];
@@ -118,10 +138,14 @@ function statementsOf(analysis: IndexAnalysis, piece: ArrangedPiece, rowLane: Ax
         break;
     }
   }
-  if (piece.axes.length === 0 && reductions.length === 0) return [...piece.declare, ...body, ...after];
   const lane = rowLane ? undefined : chooseLane(analysis, piece);
   const loops = laneLoops(moveLast(piece.axes, lane), lane);
-  return [...piece.declare, { kind: 'for', loops, reductions, body }, ...after];
+  return { axes: piece.axes, loops, declare: piece.declare, reductions, body, after };
+}
+
+function statementsOf({ loops, declare, reductions, body, after }: ArrangedNest): Statement[] {
+  if (loops.length === 0 && reductions.length === 0) return [...declare, ...body, ...after];
+  return [...declare, { kind: 'for', loops, reductions, body }, ...after];
 }
 
 /** The lane axis is the one with the most consecutive loads among the last two: it has to be the innermost loop. */

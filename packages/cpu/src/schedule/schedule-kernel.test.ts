@@ -8,6 +8,7 @@ import {
   argMax,
   biasRelu,
   cacheUpdate,
+  channelSoftmax,
   columnMean,
   embedding,
   layerNorm,
@@ -60,7 +61,12 @@ describe('loops', () => {
     expect(loopsOf(transpose())).toMatchInlineSnapshot(`
       "phase transpose parallel jc < floordiv(N + 63, 64), ic < 4
         row x: float32[8704]
-        for serial jc * 64 <= j < min(N, jc * 64 + 64), vector ic * 64 <= i < min(200, ic * 64 + 64)
+        for serial 0 <= jf < (min(N, jc * 64 + 64) - jc * 64) / 4, vector ic * 64 <= i < min(200, ic * 64 + 64)
+          x[i * 68 + ic * -4352 + jf * 4] = x.2[i + jc * 12800 + jf * 800]
+          x[i * 68 + ic * -4352 + jf * 4 + 1] = x.2[i + jc * 12800 + jf * 800 + 200]
+          x[i * 68 + ic * -4352 + jf * 4 + 2] = x.2[i + jc * 12800 + jf * 800 + 400]
+          x[i * 68 + ic * -4352 + jf * 4 + 3] = x.2[i + jc * 12800 + jf * 800 + 600]
+        for serial jc * 64 + (min(N, jc * 64 + 64) - jc * 64) / 4 * 4 <= j < min(N, jc * 64 + 64), vector ic * 64 <= i < min(200, ic * 64 + 64)
           x[(i - ic * 64) * 68 + (j - jc * 64)] = x.2[i + j * 200]
         for serial ic * 64 <= i < min(200, ic * 64 + 64), vector jc * 64 <= j < min(N, jc * 64 + 64)
           y[i * N + j] = x[(i - ic * 64) * 68 + (j - jc * 64)]"
@@ -81,6 +87,36 @@ describe('loops', () => {
             power[j] = exp(x[i * 128 + j] - peak[])
           for vector j.2 < 128
             y[i * 128 + j.2] = power[j.2] / total[]"
+    `);
+  });
+
+  it('softmax over channels: rows side by side, their sums in scratch memory', () => {
+    expect(loopsOf(channelSoftmax())).toMatchInlineSnapshot(`
+      "phase softmax parallel i < 2, jc < floordiv(N + 255, 256)
+        row peak: float32[256]
+        for vector jc * 256 <= j < min(N, jc * 256 + 256)
+          peak[j - jc * 256] = -inf
+        for serial ri < 40, vector jc * 256 <= j < min(N, jc * 256 + 256)
+          register peak.2: float32 = peak[j - jc * 256]
+          for 
+            peak.2 max= x[i * (40*N) + j + ri * N]
+          peak[j - jc * 256] = peak.2[]
+        row power: float32[10240]
+        row total: float32[256]
+        for vector jc * 256 <= j < min(N, jc * 256 + 256)
+          total[j - jc * 256] = 0
+        for serial k < 40, vector jc * 256 <= j < min(N, jc * 256 + 256)
+          register value: float32 = exp(x[i * (40*N) + j + k * N] - peak[j - jc * 256])
+          register total.2: float32 = total[j - jc * 256]
+          for 
+            total.2 sum= value[]
+          total[j - jc * 256] = total.2[]
+          power[k * 256 + (j - jc * 256)] = value[]
+        row row value: float32[256]
+        for vector jc * 256 <= j < min(N, jc * 256 + 256)
+          row value[j - jc * 256] = 1 / total[j - jc * 256]
+        for serial k.2 < 40, vector jc * 256 <= j < min(N, jc * 256 + 256)
+          y[i * (40*N) + j + k.2 * N] = power[k.2 * 256 + (j - jc * 256)] * row value[j - jc * 256]"
     `);
   });
 
@@ -169,6 +205,7 @@ describe('results', () => {
     argMax,
     biasRelu,
     cacheUpdate,
+    channelSoftmax,
     columnMean,
     embedding,
     layerNorm,

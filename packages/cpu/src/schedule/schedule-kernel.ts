@@ -4,6 +4,7 @@ import { bitsOf, IndexAnalysis, type Kernel, type Stage, type TensorRef } from '
 import { scheduleContraction } from './contraction.ts';
 import { scheduleMap, scheduleSegments, viewAsMap } from './map.ts';
 import { asRawCopy } from './raw-copy.ts';
+import { scheduleRecurrence } from './recurrence.ts';
 import { scheduleRows } from './row.ts';
 import { scheduleScan } from './scan.ts';
 import { scheduleScatter } from './scatter.ts';
@@ -58,6 +59,8 @@ function scheduleStage(analysis: IndexAnalysis, stage: Stage, tensor: TensorRef)
       return [scheduleScan(analysis, stage, tensor)];
     case 'scatter':
       return scheduleScatter(analysis, stage, tensor);
+    case 'recurrence':
+      return scheduleRecurrence(analysis, stage, tensor);
     case 'reduce':
       throw new TypeError('a reduction is scheduled with its epilogue');
   }

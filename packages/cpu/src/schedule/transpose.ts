@@ -4,16 +4,23 @@
 import {
   type Axis,
   add,
+  beginOf,
   bitsOf,
   childrenOf,
+  dimension,
+  div,
   type Expr,
   elementAtOffset,
+  endOf,
   type IndexAnalysis,
+  type LoopHeader,
   mul,
+  newAxis,
   newRowBuffer,
   rewrite,
   type Statement,
   sub,
+  substituteAxes,
   toIndex,
 } from '@onnx-ts/tensor-ir';
 import { estimate } from './cost.ts';
@@ -103,18 +110,41 @@ export function turnBlocks(
     points: rows.points.mul(columns.points),
     body: [
       ...declare,
-      {
-        kind: 'for',
-        loops: [
-          { ...columns.loop, mode: 'serial' },
-          { ...rows.loop, mode: 'vector' },
-        ],
-        reductions: [],
-        body: fill,
-      },
+      ...fillInFours(analysis, rows.loop, columns.loop, fill),
       { kind: 'for', loops: [rows.loop, columns.loop], reductions: [], body: write },
     ],
   };
+}
+
+/** Fills buffers four columns at a time, which code generation turns in registers, then the columns that are left. */
+function fillInFours(
+  analysis: IndexAnalysis,
+  rows: LoopHeader,
+  columns: LoopHeader,
+  fill: readonly Statement[],
+): Statement[] {
+  const [begin, end] = [beginOf(columns), endOf(columns)];
+  const fours = newAxis(`${columns.axis.name}f`, columns.axis.size.floorDiv(4));
+  const whole = div(sub(end, begin), 4);
+  const lanes: LoopHeader = { ...rows, mode: 'vector' };
+  const together = fill.flatMap((statement) =>
+    [0, 1, 2, 3].map((column) => {
+      const at = new Map([[columns.axis, add(begin, add(mul(toIndex(fours), 4), column))]]);
+      const put = (e: Expr): Expr => analysis.simplify(substituteAxes(e, at));
+      if (statement.kind !== 'store') throw new TypeError(`buffers are filled by stores, not ${statement.kind}`);
+      return { ...statement, offset: put(statement.offset), value: put(statement.value) };
+    }),
+  );
+  const loop = (header: LoopHeader, body: readonly Statement[]): Statement => ({
+    kind: 'for',
+    loops: [header, lanes],
+    reductions: [],
+    body,
+  });
+  return [
+    loop({ axis: fours, mode: 'serial', begin: dimension(0), end: whole }, together),
+    loop({ axis: columns.axis, mode: 'serial', begin: add(begin, mul(whole, 4)), end }, fill),
+  ];
 }
 
 /** Elements between rows of the buffer: not a power of two, so that a column does not fall on few places of the cache. */

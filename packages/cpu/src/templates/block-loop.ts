@@ -10,7 +10,7 @@ import type { ErrorSite } from '../kernel/plan.ts';
 import { kernelParams } from '../runtime/driver.ts';
 import { FunctionBuilder, type Local } from '../wasm/function.ts';
 import type { FunctionRef } from '../wasm/types.ts';
-import { type BlockShape, blockRows, fillOffset } from './block-phases.ts';
+import { type BlockShape, evenBlockRows, fillOffset, mostBlockRows } from './block-phases.ts';
 import { blockColumns } from './micro-kernel.ts';
 
 export interface BlockTarget extends CompileTarget {
@@ -38,6 +38,16 @@ export interface BlockTurn<Name extends string> {
   address(tensor: TensorRef): void;
 }
 
+/** What the innermost part finds when it is called for a whole block. */
+export interface WholeBlock<Name extends string> extends Omit<BlockTurn<Name>, 'out' | 'table'> {
+  /** Rows of the block: turns of `turnRows` and a rest. */
+  readonly rows: Local;
+  readonly block: Local;
+  /** Address of the first turn's table; those of the others follow `tableBytes` apart. */
+  readonly tables: Local;
+  readonly tableBytes: Local;
+}
+
 export interface BlockTemplate<Name extends string> {
   readonly shape: BlockShape;
   readonly analysis: IndexAnalysis;
@@ -45,8 +55,13 @@ export interface BlockTemplate<Name extends string> {
   readonly epiloguePhase: LoopPhase;
   readonly table: TensorRef;
   readonly block: TensorRef;
-  /** The most rows of a turn: a divisor of `blockRows`. */
+  /** The most rows of a turn: a divisor of `mostBlockRows`. */
   readonly turnRows: number;
+  /**
+   * Whether a tile has all columns, not one block of them: for templates that do little for an element, so that the table
+   * is made once for all columns. The epilogue's block is one turn then.
+   */
+  readonly allColumns: boolean;
   /** The tensor that the table's offsets refer to. */
   readonly operand: TensorRef;
   /** What is read where a tap's guard is false. */
@@ -58,7 +73,10 @@ export interface BlockTemplate<Name extends string> {
   /** Multiplications, or the like, for one element of the result; nanoseconds for one of them. */
   readonly pointsPerElement: Dim;
   readonly pointNanoseconds: number;
-  emitTurn(turn: BlockTurn<Name>): void;
+  /** For each turn, or for each block when the template orders the turns itself. */
+  readonly emit:
+    | { readonly each: 'turn'; readonly code: (turn: BlockTurn<Name>) => void }
+    | { readonly each: 'block'; readonly code: (block: WholeBlock<Name>) => void };
 }
 
 export function compileBlocks<Name extends string>(template: BlockTemplate<Name>, target: BlockTarget): CompiledKernel {
@@ -79,14 +97,17 @@ export function compileBlocks<Name extends string>(template: BlockTemplate<Name>
   const main = new BlockFunction(template, words, table.ref, epilogue.ref).emit();
   const { batch, rows, column } = template.shape;
   const rowCount = productOf(rows.map((axis) => axis.size));
+  const rowsOfBlock = rowsOfTile(template);
+  const columnBlocks = template.allColumns ? Dim.constant(1) : column.size.ceilDiv(blockColumns);
+  const columnsOfBlock = template.allColumns ? column.size : column.size.min(blockColumns);
   return {
     phases: [
       {
         function: target.module.define(main.f),
         tiles: productOf(batch.map((axis) => axis.size))
-          .mul(column.size.ceilDiv(blockColumns))
-          .mul(rowCount.ceilDiv(blockRows)),
-        tilePoints: template.pointsPerElement.mul(rowCount.min(blockRows)).mul(column.size.min(blockColumns)),
+          .mul(columnBlocks)
+          .mul(rowCount.ceilDiv(rowsOfBlock)),
+        tilePoints: template.pointsPerElement.mul(rowCount.min(rowsOfBlock)).mul(columnsOfBlock),
         pointNanoseconds: template.pointNanoseconds,
         barrier: true,
       },
@@ -102,7 +123,24 @@ export function compileBlocks<Name extends string>(template: BlockTemplate<Name>
   };
 }
 
+/** Turns of a tile with all columns: few, so that there are tiles for all threads. */
+const turnsOfWideTile = 2;
+
+function rowsOfTile({
+  shape,
+  turnRows,
+  allColumns,
+}: Pick<BlockTemplate<never>, 'shape' | 'turnRows' | 'allColumns'>): Dim {
+  if (allColumns) return Dim.constant(turnsOfWideTile * turnRows);
+  return evenBlockRows(productOf(shape.rows.map((axis) => axis.size)), turnRows);
+}
+
 type Op = Parameters<FunctionBuilder['op']>[0];
+
+type Sizes<Name extends string> = Readonly<
+  Record<'rowCount' | 'blockRows' | 'rowBlocks' | 'columnBlocks' | 'columnCount' | 'tableBytes' | Name, Local>
+>;
+type Addresses = Readonly<Record<'own' | 'parts' | 'blockAddress' | 'tableAddress' | 'operandAddress', Local>>;
 
 class BlockFunction<Name extends string> {
   readonly #template: BlockTemplate<Name>;
@@ -133,7 +171,8 @@ class BlockFunction<Name extends string> {
     const rowCount = productOf(shape.rows.map((axis) => axis.size));
     const common = {
       rowCount,
-      rowBlocks: rowCount.ceilDiv(blockRows),
+      blockRows: rowsOfTile(this.#template),
+      rowBlocks: rowCount.ceilDiv(rowsOfTile(this.#template)),
       columnBlocks: shape.column.size.ceilDiv(blockColumns),
       columnCount: shape.column.size,
       tableBytes: roundUp(table.shape[0].mul(4)),
@@ -143,8 +182,10 @@ class BlockFunction<Name extends string> {
     const wordBytes = Math.ceil((words.words.length * 4) / 64) * 64;
     const own = this.#local('own', () => f.get(scratch));
     const blockAddress = this.#local('block', this.#sum(scratch, wordBytes));
-    const tableAddress = this.#local('table', this.#sum(blockAddress, blockRows * blockColumns * 4));
-    const parts = this.#local('parts', this.#sum(tableAddress, sizes.tableBytes));
+    const tableAddress = this.#local('table', this.#sum(blockAddress, mostBlockRows * blockColumns * 4));
+    const tables = this.#template.emit.each === 'block' ? mostBlockRows / this.#template.turnRows : 1;
+    const parts = this.#local('parts', this.#op('i32.mul', sizes.tableBytes, tables));
+    this.#set(parts, this.#sum(parts, tableAddress));
     f.get(own);
     f.get(args);
     f.i32Const(words.words.length * 4);
@@ -164,36 +205,35 @@ class BlockFunction<Name extends string> {
     f.forRange({ begin, end }, (tile) =>
       f.scope(() => this.#tile(tile, sizes, { own, parts, blockAddress, tableAddress, operandAddress })),
     );
-    return { f, scratchBytes: common.tableBytes.add(wordBytes + blockRows * blockColumns * 4) };
+    return { f, scratchBytes: common.tableBytes.mul(tables).add(wordBytes + mostBlockRows * blockColumns * 4) };
   }
 
-  #tile(
-    tile: Local,
-    sizes: Readonly<Record<'rowCount' | 'rowBlocks' | 'columnBlocks' | 'columnCount' | Name, Local>>,
-    at: Readonly<Record<'own' | 'parts' | 'blockAddress' | 'tableAddress' | 'operandAddress', Local>>,
-  ): void {
+  #tile(tile: Local, sizes: Sizes<Name>, at: Addresses): void {
     const f = this.#f;
-    const { turnRows } = this.#template;
-    const [args] = f.params;
+    const { turnRows, allColumns, emit } = this.#template;
     // Tiles count row blocks fastest, then column blocks, then batch entries.
     const above = this.#local('above', this.#op('i32.div_u', tile, sizes.rowBlocks));
     const firstRow = this.#local('first row', this.#op('i32.rem_u', tile, sizes.rowBlocks));
-    this.#set(firstRow, this.#op('i32.mul', firstRow, blockRows));
-    const lastRow = this.#local('last row', this.#op('i32.add', firstRow, blockRows));
+    this.#set(firstRow, this.#op('i32.mul', firstRow, sizes.blockRows));
+    const lastRow = this.#local('last row', this.#op('i32.add', firstRow, sizes.blockRows));
     this.#minimum(lastRow, sizes.rowCount);
-    const batch = this.#local('batch', this.#op('i32.div_u', above, sizes.columnBlocks));
-    const firstColumn = this.#local('first column', this.#op('i32.rem_u', above, sizes.columnBlocks));
-    this.#set(firstColumn, this.#op('i32.mul', firstColumn, blockColumns));
-    const columns = this.#local('columns', this.#op('i32.sub', sizes.columnCount, firstColumn));
-    const widest = this.#local('widest', () => f.i32Const(blockColumns));
-    this.#minimum(columns, widest);
+    const batch = f.local('i32', 'batch');
+    const firstColumn = f.local('i32', 'first column');
+    if (allColumns) this.#set(batch, () => f.get(above));
+    else {
+      this.#set(batch, this.#op('i32.div_u', above, sizes.columnBlocks));
+      this.#set(firstColumn, this.#op('i32.rem_u', above, sizes.columnBlocks));
+      this.#set(firstColumn, this.#op('i32.mul', firstColumn, blockColumns));
+    }
     const tableRow = this.#local('table row', this.#op('i32.mul', batch, sizes.rowCount));
     this.#set(tableRow, this.#op('i32.add', tableRow, firstRow));
     const row = this.#local('row', () => f.get(firstRow));
     const out = this.#local('out', () => f.get(at.blockAddress));
     const rows = f.local('i32', 'rows');
     const most = this.#local('most', () => f.i32Const(turnRows));
+    const table = this.#local('turn table', () => f.get(at.tableAddress));
     f.loop((again) => {
+      if (emit.each === 'block') this.#storeWord(at.own, this.#words.tensor(this.#template.table), () => f.get(table));
       this.#set(rows, this.#op('i32.sub', lastRow, row));
       this.#minimum(rows, most);
       f.get(at.own);
@@ -201,26 +241,79 @@ class BlockFunction<Name extends string> {
       this.#op('i32.add', tableRow, rows)();
       f.get(at.parts);
       f.call(this.#table);
-      f.scope(() =>
-        this.#template.emitTurn({
-          f,
-          rows,
-          out,
-          table: at.tableAddress,
-          operand: at.operandAddress,
-          firstColumn,
-          columns,
-          sizes,
-          address: (tensor) => this.#loadWord(args, this.#words.tensor(tensor)),
-        }),
-      );
+      if (emit.each === 'block') this.#set(table, this.#sum(table, sizes.tableBytes));
+      else if (allColumns) this.#allColumns({ batch, row, rows, firstColumn }, sizes, at);
+      else {
+        this.#turn({ rows, out, firstColumn }, sizes, at);
+        this.#set(out, this.#op('i32.add', out, turnRows * blockColumns * 4));
+      }
       this.#set(tableRow, this.#op('i32.add', tableRow, turnRows));
-      this.#set(out, this.#op('i32.add', out, turnRows * blockColumns * 4));
       this.#set(row, this.#op('i32.add', row, turnRows));
       this.#op('i32.lt_u', row, lastRow)();
       f.brIf(again);
     });
-    // Rows of the epilogue: (batch · columnBlocks + column block) · rowCount + row.
+    if (emit.each === 'block') {
+      this.#set(rows, this.#op('i32.sub', lastRow, firstRow));
+      this.#turn({ rows, out: at.blockAddress, firstColumn }, sizes, at);
+    }
+    if (!allColumns) this.#finish(above, firstRow, lastRow, sizes, at);
+  }
+
+  /** The columns of one turn, block by block, with the epilogue of each. */
+  #allColumns(
+    { batch, row, rows, firstColumn }: Readonly<Record<'batch' | 'row' | 'rows' | 'firstColumn', Local>>,
+    sizes: Sizes<Name>,
+    at: Addresses,
+  ): void {
+    const f = this.#f;
+    f.scope(() => {
+      const above = this.#local('above columns', this.#op('i32.mul', batch, sizes.columnBlocks));
+      const end = this.#local('end row', this.#op('i32.add', row, rows));
+      this.#set(firstColumn, () => f.i32Const(0));
+      f.loop((again) => {
+        this.#turn({ rows, out: at.blockAddress, firstColumn }, sizes, at);
+        this.#finish(above, row, end, sizes, at);
+        this.#set(above, this.#op('i32.add', above, 1));
+        this.#set(firstColumn, this.#op('i32.add', firstColumn, blockColumns));
+        this.#op('i32.lt_u', firstColumn, sizes.columnCount)();
+        f.brIf(again);
+      });
+    });
+  }
+
+  /** The innermost part for some rows of a column block, or all of its rows. */
+  #turn(
+    { rows, out, firstColumn }: Readonly<Record<'rows' | 'out' | 'firstColumn', Local>>,
+    sizes: Sizes<Name>,
+    at: Addresses,
+  ): void {
+    const f = this.#f;
+    const [args] = f.params;
+    f.scope(() => {
+      const columns = this.#local('columns', this.#op('i32.sub', sizes.columnCount, firstColumn));
+      const widest = this.#local('widest', () => f.i32Const(blockColumns));
+      this.#minimum(columns, widest);
+      const common = {
+        f,
+        rows,
+        operand: at.operandAddress,
+        firstColumn,
+        columns,
+        sizes,
+        address: (tensor: TensorRef) => this.#loadWord(args, this.#words.tensor(tensor)),
+      };
+      const { emit } = this.#template;
+      if (emit.each === 'turn') emit.code({ ...common, out, table: at.tableAddress });
+      else emit.code({ ...common, block: out, tables: at.tableAddress, tableBytes: sizes.tableBytes });
+    });
+  }
+
+  /**
+   * The epilogue of rows of a column block. Its tiles are (batch · columnBlocks + column block) · rowCount + row.
+   * @param above batch · columnBlocks + column block
+   */
+  #finish(above: Local, firstRow: Local, lastRow: Local, sizes: Sizes<Name>, at: Addresses): void {
+    const f = this.#f;
     f.get(at.own);
     for (const edge of [firstRow, lastRow]) {
       this.#op('i32.mul', above, sizes.rowCount)();

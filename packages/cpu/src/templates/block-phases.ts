@@ -41,6 +41,21 @@ type Load = Extract<Expr, { kind: 'load' }>;
 /** Rows of a block: a multiple of what the micro-kernel takes. Block and operand rows fit the second-level cache. */
 export const blockRows = 48;
 
+/** The most rows of a block whose size follows the number of rows. */
+export const mostBlockRows = (3 / 2) * blockRows;
+
+/**
+ * Rows of a block that make blocks of about the same size, a multiple of `turnRows`. Each block reads all columns' panels
+ * again: a last one of a few rows would cost about as much as a full one.
+ */
+export function evenBlockRows(rowCount: Dim, turnRows: number): Dim {
+  const blocks = rowCount
+    .add(blockRows / 2 - 1)
+    .floorDiv(blockRows)
+    .max(1);
+  return rowCount.ceilDiv(blocks).ceilDiv(turnRows).mul(turnRows).max(turnRows);
+}
+
 /** A size that is filled in at run time by the template itself: where the fill values are, seen from the operand. */
 export const fillOffset = Dim.symbol('fill offset');
 
@@ -54,8 +69,8 @@ export interface BlockShape {
   readonly column: Axis;
 }
 
-export function newBlock(sums: DType): TensorRef {
-  return newTensorRef('block', sums, [Dim.constant(blockRows * blockColumns)]);
+export function newBlock(sums: DType, rows = blockRows): TensorRef {
+  return newTensorRef('block', sums, [Dim.constant(rows * blockColumns)]);
 }
 
 /** Entry [tap][row mod turnRows] for each tap and row of a turn, then `extra` more. */
@@ -118,24 +133,28 @@ export function tablePhase(
   };
 }
 
-/** One tile for each row of a column block: writes the row's part of the block to the result. */
-export function epiloguePhase(shape: BlockShape, analysis: IndexAnalysis, block: TensorRef): LoopPhase {
-  const { batch, column, epilogue, head, output } = shape;
+/**
+ * One tile for each row of a column block: writes the row's part of the block to the result.
+ * @param rowsOfBlock rows of the result that share a block
+ */
+export function epiloguePhase(
+  shape: BlockShape,
+  analysis: IndexAnalysis,
+  block: TensorRef,
+  rowsOfBlock: Dim = Dim.constant(blockRows),
+): LoopPhase {
+  const { batch, column, head } = shape;
   const columns = newAxis('block', column.size.ceilDiv(blockColumns));
   const row = newAxis('row', productOf(shape.rows.map((axis) => axis.size)));
   const lane = newAxis('lane', Math.min(blockColumns, column.size.constant ?? blockColumns));
   const first = mul(toIndex(columns), blockColumns);
-  const values = new Map<Axis, Expr>([[column, add(first, toIndex(lane))]]);
-  const result = elementAtOffset(block, add(mul(mod(toIndex(row), blockRows), blockColumns), toIndex(lane)));
-  let value: Expr = result;
-  let index: Expr[];
-  if (epilogue) {
-    for (const [from, to] of epilogueAxes(shape)) values.set(to, from === column ? values.get(column)! : toIndex(from));
-    for (const axis of epilogue.axes) if (!values.has(axis)) values.set(axis, dimension(0));
-    value = flatten(analysis, substituteAxes(epilogue.body, values), () => result);
-    index = epilogue.axes.map((axis) => values.get(axis)!);
-  } else index = head.axes.map((axis) => values.get(axis) ?? toIndex(axis));
-  const store: Statement = { kind: 'store', tensor: output, offset: offsetIn(analysis, output, index), value };
+  const positions = new Map<Axis, Expr>(head.axes.map((axis) => [axis, toIndex(axis)]));
+  positions.set(column, add(first, toIndex(lane)));
+  const result = elementAtOffset(
+    block,
+    add(mul(mod(toIndex(row), dimension(rowsOfBlock)), blockColumns), toIndex(lane)),
+  );
+  const store = storeResult(shape, analysis, positions, result);
   const isWhole = column.size.isMultipleOf(blockColumns) || (column.size.constant ?? Infinity) < blockColumns;
   const end = isWhole ? undefined : min(dimension(blockColumns), sub(dimension(column.size), first));
   const loop: LoopHeader = { axis: lane, mode: 'vector', ...(end && { begin: dimension(0), end }) };
@@ -145,6 +164,25 @@ export function epiloguePhase(shape: BlockShape, analysis: IndexAnalysis, block:
     body: [...rowLets(shape.rows, row), { kind: 'for', loops: [loop], reductions: [], body: [store] }],
     independent: false,
   };
+}
+
+/** Stores what the epilogue makes of the sum `result` at these positions along the head's axes. */
+export function storeResult(
+  { head, epilogue, output }: Pick<BlockShape, 'head' | 'epilogue' | 'output'>,
+  analysis: IndexAnalysis,
+  positions: ReadonlyMap<Axis, Expr>,
+  result: Expr,
+): Statement {
+  const positionOf = (axis: Axis): Expr => positions.get(axis)!;
+  if (!epilogue) {
+    const index = head.axes.map(positionOf);
+    return { kind: 'store', tensor: output, offset: offsetIn(analysis, output, index), value: result };
+  }
+  const values = new Map<Axis, Expr>(epilogue.axes.map((axis) => [axis, dimension(0)]));
+  for (const [from, to] of epilogueAxes({ head, epilogue })) values.set(to, positionOf(from));
+  const value = flatten(analysis, substituteAxes(epilogue.body, values), () => result);
+  const index = epilogue.axes.map((axis) => values.get(axis)!);
+  return { kind: 'store', tensor: output, offset: offsetIn(analysis, output, index), value };
 }
 
 /** The epilogue's axes by the head's. Axes of size 1 that the epilogue drops have none. */

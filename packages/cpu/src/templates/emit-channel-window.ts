@@ -1,6 +1,6 @@
 // Code for windows that work channel by channel: for each pixel, vectors of channels are combined over the taps.
 
-import { IndexAnalysis, productOf, type TensorRef } from '@onnx-ts/tensor-ir';
+import { Dim, IndexAnalysis, productOf, type TensorRef } from '@onnx-ts/tensor-ir';
 import type { CompiledKernel } from '../kernel/compile-kernel.ts';
 import { FunctionBuilder, type Local } from '../wasm/function.ts';
 import type { FunctionRef } from '../wasm/types.ts';
@@ -33,17 +33,18 @@ export function compileChannelWindow(window: ChannelWindow, target: BlockTarget)
         table,
         turnRows: turnRows.float32,
       }),
-      epiloguePhase: epiloguePhase(window, analysis, block),
+      epiloguePhase: epiloguePhase(window, analysis, block, Dim.constant(turnRows.float32)),
       table,
       block,
       turnRows: turnRows.float32,
+      allColumns: true,
       operand: image.source as TensorRef,
       fill,
       tensors: weight ? [weight] : [],
       sizes: { taps: tapCount, channelBytes: column.size.mul(4) },
       pointsPerElement: tapCount,
       pointNanoseconds,
-      emitTurn: (turn) => emitTurn(turn, weight, micro),
+      emit: { each: 'turn', code: (turn) => emitTurn(turn, weight, micro) },
     },
     target,
   );

@@ -32,7 +32,8 @@ import {
   toIndex,
 } from '@onnx-ts/tensor-ir';
 import { type BlockShape, fastestAxis } from './block-phases.ts';
-import { type Arithmetic, panelWidth } from './micro-kernel.ts';
+import { borderedImage, isZeroOutside, paddedAxis, type Rows } from './bordered-image.ts';
+import { type Arithmetic, panelWidth as narrowPanel, widePanelWidth } from './micro-kernel.ts';
 import { mapKernel, packKernel, zeroBeyond, zerosKernel } from './operand-kernels.ts';
 import { holds, type KnownValues, valueRange } from './value-range.ts';
 
@@ -46,6 +47,8 @@ export interface Product extends BlockShape {
   readonly run: readonly Axis[];
   readonly a: Load;
   readonly packed: TensorRef;
+  /** Columns of a panel. */
+  readonly panelWidth: number;
   /** Batch axes that B moves along, as the leading axes of `packed`. */
   readonly packedBatch: readonly Axis[];
   /** A run of zeros, for taps outside the image. */
@@ -68,7 +71,20 @@ const fewRows = 4;
 
 const nothingKnown: KnownValues = () => undefined;
 
-export function prepareProduct(kernel: Kernel, known: KnownValues = nothingKnown): PreparedProduct | undefined {
+/** What the engine can do that decides about panels. */
+export interface PanelEngine {
+  readonly relaxedSimd: boolean;
+  /** Whether it computes with pairs of vectors. */
+  readonly wideVectors: boolean;
+}
+
+const plainEngine: PanelEngine = { relaxedSimd: false, wideVectors: false };
+
+export function prepareProduct(
+  kernel: Kernel,
+  known: KnownValues = nothingKnown,
+  engine: PanelEngine = plainEngine,
+): PreparedProduct | undefined {
   const [head, epilogue] = kernel.stages;
   if (kernel.class !== 'contraction' || kernel.stages.length > 2 || kernel.outputs.length !== 1) return undefined;
   if (head.kind !== 'reduce' || head.op !== 'sum' || head.body.kind !== 'binary' || head.body.op !== 'mul')
@@ -91,13 +107,19 @@ export function prepareProduct(kernel: Kernel, known: KnownValues = nothingKnown
   const rowCount = productOf(rows.map((axis) => axis.size)).constant;
   const isWeight = loadsOf(b).every(({ source }) => source.kind === 'tensor' && source.isConstant);
   if (!isWeight && rowCount !== undefined && rowCount < fewRows) return undefined;
-  if ((column.size.constant ?? panelWidth) < 2) return undefined;
-  const parts = { kernel, arithmetic, head, epilogue, output, batch, rows, column };
+  if ((column.size.constant ?? narrowPanel) < 2) return undefined;
+  // Without fused additions the products of floats take the registers that wide panels need.
+  const isWide = engine.wideVectors && (engine.relaxedSimd || arithmetic === 'int16');
+  const panelWidth = isWide && (column.size.constant ?? widePanelWidth) > narrowPanel ? widePanelWidth : narrowPanel;
+  const parts = { kernel, arithmetic, head, epilogue, output, batch, rows, column, panelWidth };
   const left = arithmetic === 'float32' ? floatRows(parts, a, inA) : integerRows(parts, a, inA);
   return left && assemble(parts, left, b, inB, known);
 }
 
-type Parts = Pick<Product, 'kernel' | 'arithmetic' | 'head' | 'epilogue' | 'output' | 'batch' | 'rows' | 'column'>;
+type Parts = Pick<
+  Product,
+  'kernel' | 'arithmetic' | 'head' | 'epilogue' | 'output' | 'batch' | 'rows' | 'column' | 'panelWidth'
+>;
 
 /** Types whose products are computed in float32. */
 const singleFloats: ReadonlySet<DType> = new Set<DType>(['float32', 'float16', 'bfloat16']);
@@ -116,18 +138,13 @@ function arithmeticOf(head: ReduceStage, known: KnownValues): Arithmetic | undef
   return fits ? 'int16' : undefined;
 }
 
-/** A as the micro-kernel reads it. */
-interface Rows {
-  readonly a: Load;
-  readonly run: readonly Axis[];
-  readonly before: readonly Kernel[];
-}
-
 function floatRows({ kernel, head, batch, rows }: Parts, a: Expr, inA: ReadonlySet<Axis>): Rows {
   const run =
     a.kind === 'load' && a.source.kind === 'tensor' && a.source.dtype === 'float32' ? readableRuns(a, head) : undefined;
   if (run) return { a: a as Load, run, before: [] };
-  const image = a.type === 'float32' ? undefined : imageCopy({ kernel, head }, a, 'float32');
+  const image =
+    (a.type === 'float32' ? undefined : imageCopy({ kernel, head }, a, 'float32')) ??
+    borderedImage({ kernel, head }, a, { dtype: 'float32', shortestRun });
   if (image) return image;
   const axes = [...batch.filter((axis) => inA.has(axis)), ...rows, ...head.over];
   const copy = mapKernel(kernel, `${head.name}.rows`, axes, cast('float32', a));
@@ -173,7 +190,7 @@ function integerRows(parts: Parts, a: Expr, inA: ReadonlySet<Axis>): Rows | unde
   const { kernel, head, batch, rows } = parts;
   const inPlace = integersInPlace(a, head);
   if (inPlace) return inPlace;
-  const image = imageCopy(parts, a, 'int16');
+  const image = imageCopy(parts, a, 'int16') ?? borderedImage(parts, a, { dtype: 'int16', shortestRun });
   if (image) return image;
   const axes = [...batch.filter((axis) => inA.has(axis)), ...rows, ...head.over];
   const last = head.over[head.over.length - 1];
@@ -195,10 +212,6 @@ function integersInPlace(a: Expr, head: ReduceStage): Rows | undefined {
   const run = readableRuns(load, head);
   const isEven = run?.at(-1)?.size.isMultipleOf(2) ?? false;
   return run && isEven ? { a: load, run, before: [] } : undefined;
-}
-
-function paddedAxis(axis: Axis): Axis {
-  return newAxis(axis.name, axis.size.isMultipleOf(2) ? axis.size : axis.size.ceilDiv(2).mul(2));
 }
 
 /**
@@ -247,20 +260,8 @@ function imageCopy(
   return terms.every((term) => term.atom.kind === 'axis') ? { a: left, run, before: [copy] } : undefined;
 }
 
-/** Whether A is 0 where its load is outside the image: the fill is the zero point that is subtracted, or there is none. */
-function isZeroOutside(a: Expr, load: Load): boolean {
-  const strip = (e: Expr): Expr => (e.kind === 'cast' ? strip(e.x) : e);
-  const fill = strip(load.fill!);
-  if (a.kind !== 'binary') return strip(a) === load && fill.kind === 'const' && Number(fill.value) === 0;
-  if (a.op !== 'sub' || strip(a.a) !== load) return false;
-  const zero = strip(a.b);
-  if (fill.kind === 'const' && zero.kind === 'const') return Number(fill.value) === Number(zero.value);
-  const { numbers } = new IndexAnalysis();
-  return numbers.of(fill) === numbers.of(zero);
-}
-
 function assemble(parts: Parts, left: Rows, b: Expr, inB: ReadonlySet<Axis>, known: KnownValues): PreparedProduct {
-  const { kernel, arithmetic, head, batch, column } = parts;
+  const { kernel, arithmetic, head, batch, column, panelWidth } = parts;
   const before = [...left.before];
   const { a, run } = left;
   const taps = head.over.filter((axis) => !run.includes(axis));

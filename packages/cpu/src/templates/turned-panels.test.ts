@@ -1,12 +1,19 @@
 import {
+  boundedIndex,
   Dim,
+  div,
+  type Expr,
   elementAt,
   fuseProgram,
   interpretProgram,
+  mod,
   mul,
   newTensorRef,
   printPhase,
   StageBuilder,
+  type TensorBuffer,
+  type TensorRef,
+  toIndex,
 } from '@onnx-ts/tensor-ir';
 import { expect, it } from 'vitest';
 import { compareBuffers, programOf } from '../../tests/check-kernel.ts';
@@ -18,7 +25,7 @@ import { compileTurnedPanels, readTurnedPanels } from './turned-panels.ts';
 const seed = Number(process.env.ONNX_TS_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 /** The kernel that packs B of A · Bᵀ, with a symbolic number of columns. */
-function packing(batch: number, inner: number, columns: Dim) {
+function packing(batch: number, inner: number, columns: Dim, wideVectors = false) {
   const builder = new StageBuilder();
   builder.name = 'product';
   const [b, m, k] = [Dim.constant(batch), Dim.constant(64), Dim.constant(inner)];
@@ -33,7 +40,7 @@ function packing(batch: number, inner: number, columns: Dim) {
     stages: builder.stages,
     outputs: [{ tensor: output, source: product }],
   });
-  const [kernel] = prepareProduct(kernels[0])!.before;
+  const [kernel] = prepareProduct(kernels[0], undefined, { relaxedSimd: true, wideVectors })!.before;
   return { kernel, right };
 }
 
@@ -43,7 +50,7 @@ it(`packs rows as columns (seed ${seed})`, () => {
     const [batch, inner, count] = [2 + random.int(3), 1 + random.int(40), 1 + random.int(40)];
     const columns = random.chance(0.5) ? Dim.symbol('n') : Dim.constant(Math.max(2, count));
     const binding = new Map([['n', count]]);
-    const { kernel, right } = packing(batch, inner, columns);
+    const { kernel, right } = packing(batch, inner, columns, random.chance(0.5));
     const panels = readTurnedPanels(kernel);
     // A single row of B is contiguous either way.
     if (!panels) {
@@ -62,6 +69,45 @@ it(`packs rows as columns (seed ${seed})`, () => {
     compareBuffers('panels', prepared.read(tensor), expected, 0);
     expect(prepared.hasStrayWrites()).toBe(false);
   }
+});
+
+it('packs rows that were looked up', () => {
+  const builder = new StageBuilder();
+  builder.name = 'product';
+  const [batch, experts, inner, columns] = [6, 2, 12, 16].map((size) => Dim.constant(size));
+  const left = newTensorRef('left', 'float32', [batch, inner]);
+  const right = newTensorRef('right', 'float32', [experts, columns, inner], { isConstant: true });
+  const chosen = newTensorRef('chosen', 'int64', [Dim.constant(3), Dim.constant(2)], { isConstant: true });
+  const expert = (i: Expr): Expr => boundedIndex(toIndex(elementAt(chosen, [div(i, 2), mod(i, 2)])), experts);
+  const product = builder.reduce('sum', 'float32', [batch, columns], [inner], ([i, j], [k]) =>
+    mul(elementAt(left, [i, k]), elementAt(right, [expert(i), j, k])),
+  );
+  const { kernels } = fuseProgram({
+    inputs: [left, right, chosen],
+    stages: builder.stages,
+    outputs: [{ tensor: newTensorRef('result', 'float32', product.shape), source: product }],
+  });
+  const [kernel] = prepareProduct(kernels[0])!.before;
+  const panels = readTurnedPanels(kernel)!;
+  const inputsFor = (choice: readonly number[]) =>
+    new Map<TensorRef, TensorBuffer>([
+      [right, { dtype: 'float32', dims: [2, 16, 12], data: Float32Array.from({ length: 384 }, (_, at) => at) }],
+      [chosen, { dtype: 'int64', dims: [3, 2], data: BigInt64Array.from(choice, BigInt) }],
+    ]);
+  const load = (choice: readonly number[]) =>
+    loadKernel(kernel, (target) => compileTurnedPanels(panels, { ...target, relaxedSimd: false })).prepare(
+      inputsFor(choice),
+      new Map(),
+    );
+  const prepared = load([0, 1, 1, 0, 1, 0]);
+  prepared.launch();
+  const [{ tensor }] = kernel.outputs;
+  const expected = interpretProgram(programOf(kernel), inputsFor([0, 1, 1, 0, 1, 0]), new Map()).get(tensor)!;
+  compareBuffers('panels', prepared.read(tensor), expected, 0);
+  expect(prepared.error()).toBeUndefined();
+  const outside = load([0, 1, 1, 2, 1, 0]);
+  outside.launch();
+  expect(outside.error()).toBe(0);
 });
 
 it('where a panel comes from and goes to', () => {

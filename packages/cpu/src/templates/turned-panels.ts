@@ -22,19 +22,22 @@ import {
 import { ArgumentWords } from '../kernel/argument-words.ts';
 import { type CompiledKernel, errorReporter } from '../kernel/compile-kernel.ts';
 import { emitPhase } from '../kernel/emit-phase.ts';
+import type { ErrorSite } from '../kernel/plan.ts';
 import { kernelParams } from '../runtime/driver.ts';
 import { coefficientIn } from '../schedule/domain.ts';
-import { offsetIn } from '../schedule/flatten.ts';
+import { flatOffsetIn, offsetIn } from '../schedule/flatten.ts';
 import { FunctionBuilder, type Local } from '../wasm/function.ts';
 import type { FunctionRef } from '../wasm/types.ts';
 import { emitTurnPanels, panelColumns } from './attention/block-product.ts';
 import type { BlockTarget } from './block-loop.ts';
 
-/** A kernel that writes result[outer…, k, c] for c < 8 from elements that are contiguous along k. */
+/** A kernel that writes result[outer…, k, c] for the columns c of a panel from elements that are contiguous along k. */
 export interface TurnedPanels {
   readonly kernel: Kernel;
   readonly outer: readonly Axis[];
   readonly run: Axis;
+  /** Columns of a panel: a multiple of `panelColumns`. */
+  readonly width: number;
   readonly source: TensorRef;
   readonly output: TensorRef;
   /** Elements between the c of a panel in the source. */
@@ -51,7 +54,8 @@ export function readTurnedPanels(kernel: Kernel): TurnedPanels | undefined {
   if (load?.kind !== 'load' || load.source.kind !== 'tensor' || load.type !== 'float32') return undefined;
   const outer = stage.axes.slice(0, -2);
   const [run, lane] = stage.axes.slice(-2);
-  if (!lane.size.is(panelColumns)) return undefined;
+  const width = lane.size.constant;
+  if (width === undefined || width % panelColumns !== 0) return undefined;
   const analysis = new IndexAnalysis();
   const from = offsetIn(analysis, load.source, load.index);
   const stride = coefficientIn(analysis, from, lane);
@@ -65,8 +69,13 @@ export function readTurnedPanels(kernel: Kernel): TurnedPanels | undefined {
   );
   const table = newTensorRef('table', 'int32', [Dim.constant(3)]);
   const atFirst = (e: Expr): Expr => analysis.simplify(substituteAxes(e, first));
-  const columns = edge ? min(dimension(panelColumns), sub(edge.end, atFirst(edge.at))) : dimension(panelColumns);
-  const entries = [atFirst(from), to, columns];
+  const columns = edge ? min(dimension(width), sub(edge.end, atFirst(edge.at))) : dimension(width);
+  const begin = flatOffsetIn(
+    analysis,
+    load.source,
+    load.index.map((e) => substituteAxes(e, first)),
+  );
+  const entries = [begin, to, columns];
   const places: LoopPhase = {
     name: `${stage.name}.places`,
     parallel: outer,
@@ -78,7 +87,7 @@ export function readTurnedPanels(kernel: Kernel): TurnedPanels | undefined {
     })),
     independent: false,
   };
-  return { kernel, outer, run, source: load.source, output, stride, places, table };
+  return { kernel, outer, run, width, source: load.source, output, stride, places, table };
 }
 
 /** A load, or zero where a position is not below the end of the columns. */
@@ -92,11 +101,8 @@ function elementsBefore(body: Expr): { load?: Expr; edge?: { readonly at: Expr; 
   return numbers.of(load.guard) === numbers.of(condition) ? { load, edge: { at: condition.a, end: condition.b } } : {};
 }
 
-/**
- * Function (from, stride, run, columns, to): the same as `turn_panels` for one panel of less than eight columns; the rest
- * is zero.
- */
-function emitTurnEdge(): FunctionBuilder {
+/** Function (from, stride, run, columns, to): packs a panel of fewer columns than its width; the rest is zero. */
+function emitTurnEdge(width: number): FunctionBuilder {
   const params = { from: 'i32', stride: 'i32', run: 'i32', columns: 'i32', to: 'i32' } as const;
   const f = new FunctionBuilder('turn_edge', params);
   const [from, stride, run, columns, to] = f.params;
@@ -110,7 +116,7 @@ function emitTurnEdge(): FunctionBuilder {
   f.get(to);
   f.i32Const(0);
   f.get(run);
-  f.i32Const(panelColumns * 4);
+  f.i32Const(width * 4);
   f.op('i32.mul');
   f.memoryFill();
   f.forRange({ begin: 0, end: columns }, () => {
@@ -124,7 +130,7 @@ function emitTurnEdge(): FunctionBuilder {
       f.load('f32.load');
       f.store('f32.store');
       move(source, 4);
-      move(target, panelColumns * 4);
+      move(target, width * 4);
     });
     move(from, stride);
     move(to, 4);
@@ -137,17 +143,21 @@ export function compileTurnedPanels(
   panels: TurnedPanels,
   { module, helpers, reportError }: BlockTarget,
 ): CompiledKernel {
-  const { outer, run, source, output, stride, places, table } = panels;
+  const { outer, run, width, source, output, stride, places, table } = panels;
   const words = new ArgumentWords();
-  const part = emitPhase(places, {
-    analysis: new IndexAnalysis(),
-    words,
-    errorSites: [],
-    reporter: errorReporter(reportError),
-    helpers,
-  });
+  const errorSites: ErrorSite[] = [];
+  const part = emitPhase(
+    { ...places, stage: panels.kernel.stages[0] },
+    {
+      analysis: new IndexAnalysis(),
+      words,
+      errorSites,
+      reporter: errorReporter(reportError),
+      helpers,
+    },
+  );
   const findPlaces = module.define(part.f);
-  const turn = module.define(emitTurnPanels());
+  const turn = module.define(emitTurnPanels(width));
   const [sourceAt, outputAt, tableAt] = [source, output, table].map((tensor) => words.tensor(tensor));
   const [runAt, strideAt] = [run.size, stride.mul(4)].map((dim) => words.dim(dim));
   const wordBytes = Math.ceil((words.words.length * 4) / 64) * 64;
@@ -193,20 +203,29 @@ export function compileTurnedPanels(
     f.get(tableAddress);
     f.load('i32.load', 8);
     f.set(columns);
-    const call = (ref: FunctionRef, count: Local | number): void => {
+    /** Turns `count` panels, or packs as many columns, from column `first` of the panel on. */
+    const call = (ref: FunctionRef, count: Local | number, first: number): void => {
       placeOf(sourceAt, 0);
+      word(strideAt);
+      f.i32Const(first);
+      f.op('i32.mul');
+      f.op('i32.add');
       word(strideAt);
       word(runAt);
       f.push(count);
       placeOf(outputAt, 1);
+      f.i32Const(first * 4);
+      f.op('i32.add');
       f.call(ref);
     };
     f.get(columns);
-    f.i32Const(panelColumns);
+    f.i32Const(width);
     f.op('i32.eq');
     f.if(
-      () => call(turn, 1),
-      () => call(module.define(emitTurnEdge()), columns),
+      () => {
+        for (let first = 0; first < width; first += panelColumns) call(turn, 1, first);
+      },
+      () => call(module.define(emitTurnEdge(width)), columns, 0),
     );
   });
   return {
@@ -214,7 +233,7 @@ export function compileTurnedPanels(
       {
         function: module.define(f),
         tiles: productOf(outer.map((axis) => axis.size)),
-        tilePoints: run.size.mul(panelColumns),
+        tilePoints: run.size.mul(width),
         pointNanoseconds: 0.25,
         barrier: true,
       },
@@ -223,6 +242,6 @@ export function compileTurnedPanels(
       item.kind === 'tensor' && item.tensor === table ? { kind: 'dim', dim: Dim.constant(0) } : item,
     ),
     scratchBytes: part.scratchBytes.add(wordBytes + 64),
-    errorSites: [],
+    errorSites,
   };
 }

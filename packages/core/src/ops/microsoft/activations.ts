@@ -5,7 +5,16 @@ import { tensorType } from '../../graph/types.ts';
 import { gelu, swish, tanhGelu } from '../activations.ts';
 import { defineOperator, float, int } from '../define.ts';
 import { expandDropout } from '../dropout.ts';
-import { floats, likeInput, pair, pointwise, requireDType, requireSameDType } from '../pointwise.ts';
+import { expectEqual, expectRank } from '../expect.ts';
+import {
+  floats,
+  likeInput,
+  pair,
+  pointwise,
+  requireDType,
+  requireSameDType,
+  requireStretchable,
+} from '../pointwise.ts';
 
 const domain = 'com.microsoft';
 
@@ -39,11 +48,16 @@ export const BiasAdd = defineOperator({
   domain,
   name: 'BiasAdd',
   since: 1,
-  infer: (ctx) => [likeInput(ctx, 0, requireSameDType(ctx, [0, 1, 2], floats))],
+  infer(ctx) {
+    const dtype = requireSameDType(ctx, [0, 1, 2], floats);
+    const shape = ctx.shape(0);
+    for (const input of [1, 2]) requireStretchable(ctx, ctx.shape(input), shape);
+    return [tensorType(dtype, shape)];
+  },
   lower(ctx) {
     const shape = ctx.outputShape(0);
     return ctx.map(ctx.outputDType(0), shape, (index) =>
-      add(add(ctx.at(0, index), ctx.broadcastAt(1, index, shape)), ctx.at(2, index)),
+      add(add(ctx.at(0, index), ctx.broadcastAt(1, index, shape)), ctx.broadcastAt(2, index, shape)),
     );
   },
 });
@@ -55,8 +69,9 @@ export const BiasSplitGelu = defineOperator({
   since: 1,
   infer(ctx) {
     const dtype = requireSameDType(ctx, [0, 1], floats);
-    const shape = ctx.shape(0);
+    const shape = expectRank(ctx, 0, 1, Infinity);
     const width = shape[shape.length - 1];
+    expectEqual(ctx, expectRank(ctx, 1, 1)[0], width, 'the sizes of the bias and of the last axis');
     if (width.constant !== undefined && width.constant % 2 !== 0)
       ctx.fail(`the last axis, ${width}, cannot be halved.`);
     return [tensorType(dtype, [...shape.slice(0, -1), width.floorDiv(2)])];

@@ -9,6 +9,7 @@ import {
   type DType,
   dimension,
   type Expr,
+  eq,
   ge,
   gt,
   le,
@@ -40,8 +41,8 @@ interface ScoreSizes {
 }
 
 /**
- * Whether a key is real according to the padding input: [batch] holds lengths, [2 · batch] ends then starts; of rank 2 to
- * 4 it has an entry above 0 for each [batch, key], [batch, query, key] or [batch, 1, query, key] that is real.
+ * Whether a key is real according to the padding input: [batch] holds lengths, [2 · batch] ends then starts, [3 · batch + 2]
+ * lengths and then where sequences would start without their padding; of rank 2 to 4 it has an entry above 0 for each [batch, key], [batch, query, key] or [batch, 1, query, key] that is real.
  */
 function readPadding(ctx: LowerContext, input: number, sizes: ScoreSizes): (at: ScorePosition) => Expr {
   const source = ctx.input(input);
@@ -49,8 +50,13 @@ function readPadding(ctx: LowerContext, input: number, sizes: ScoreSizes): (at: 
   switch (source.shape.length) {
     case 1: {
       const end = (at: ScorePosition): Expr => toIndex(ctx.at(source, [at.batch]));
-      if (!source.shape[0].equals(batch.mul(2))) return (at) => lt(at.key, end(at));
-      const start = (at: ScorePosition): Expr => toIndex(ctx.at(source, [add(at.batch, dimension(batch))]));
+      const [length, both] = [source.shape[0], batch.mul(2)];
+      const mayHaveStarts = length.equals(both) || length.constant === undefined || batch.constant === undefined;
+      if (!mayHaveStarts || length.equals(batch)) return (at) => lt(at.key, end(at));
+      // Only the run tells, where one of the two is a symbol.
+      const guard = { when: eq(dimension(length), dimension(both)), otherwise: 0 };
+      const start = (at: ScorePosition): Expr =>
+        toIndex(ctx.at(source, [add(at.batch, dimension(batch))], length.equals(both) ? undefined : guard));
       return (at) => and(lt(at.key, end(at)), ge(at.key, start(at)));
     }
     case 2:
@@ -101,9 +107,9 @@ export function checkMasks(ctx: NodeContext, inputs: Pick<MaskInputs, 'padding' 
     if (shape.length < 1 || shape.length > 4) ctx.fail('the mask must have rank 1 to 4.');
     const length = shape[0].constant;
     if (shape.length === 1 && length !== undefined && batch.constant !== undefined) {
-      const known = [batch.constant, 2 * batch.constant];
+      const known = [batch.constant, 2 * batch.constant, 3 * batch.constant + 2];
       if (!known.includes(length)) {
-        ctx.fail(`a mask of rank 1 must have ${known.join(' or ')} entries, not ${length}.`);
+        ctx.fail(`a mask of rank 1 must have ${known.join(', ')} entries, not ${length}.`);
       }
     }
   }

@@ -3,6 +3,7 @@
 import { add, Dim, type DType, dimension, type Expr, mul, type Stage } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../../graph/types.ts';
 import { computeType } from '../compute-type.ts';
+import { NotKnownYet } from '../context.ts';
 import { defineOperator, float, int, ints, type LowerContext, type NodeContext, required } from '../define.ts';
 import { expectEqual, expectRank, expectSameType } from '../expect.ts';
 import { attentionStages, defaultScale, mergeHeads } from '../scaled-dot-product.ts';
@@ -23,6 +24,7 @@ export type ProjectedNode = NodeContext & {
     readonly do_rotary: number;
     readonly mask_filter_value: number;
     readonly num_heads: number;
+    readonly past_present_share_buffer: number;
     readonly qkv_hidden_sizes?: readonly number[] | undefined;
     readonly scale: number | undefined;
     readonly unidirectional: number;
@@ -34,6 +36,8 @@ export interface ProjectedInputs {
   readonly past: number;
   readonly mask: number;
   readonly attentionBias: number;
+  /** Of a cache that is one buffer for past and present: how many of its positions are in use. */
+  readonly pastLength?: number;
 }
 
 interface ProjectedSizes {
@@ -42,6 +46,8 @@ interface ProjectedSizes {
   readonly queries: Dim;
   readonly past: Dim;
   readonly keys: Dim;
+  /** Positions that the cache after this node has room for. */
+  readonly room: Dim;
   /** Columns of the projection for queries (and as many for keys), and for values. */
   readonly hidden: Dim;
   readonly valueHidden: Dim;
@@ -62,33 +68,54 @@ export function projectedSizes(ctx: ProjectedNode, inputs: ProjectedInputs): Pro
     ? [Dim.constant(given[0]), Dim.constant(given[2])]
     : [weights[1].floorDiv(3), weights[1].floorDiv(3)];
   expectEqual(ctx, hidden.mul(2).add(valueHidden), weights[1], 'the columns of the weights and the hidden sizes');
-  const past = ctx.hasInput(inputs.past) ? expectRank(ctx, inputs.past, 5)[3] : Dim.constant(0);
+  const cached = ctx.hasInput(inputs.past) ? expectRank(ctx, inputs.past, 5)[3] : Dim.constant(0);
+  const past = pastLength(ctx, inputs) ?? cached;
+  if (ctx.attributes.num_heads < 1) ctx.fail(`num_heads must be at least 1, not ${ctx.attributes.num_heads}.`);
   const [headSize, valueSize] = [hidden.floorDiv(heads), valueHidden.floorDiv(heads)];
-  return { batch, heads, queries, past, keys: past.add(queries), hidden, valueHidden, headSize, valueSize };
+  expectEqual(ctx, headSize.mul(heads), hidden, 'the features of all heads and the hidden size of queries and keys');
+  expectEqual(ctx, valueSize.mul(heads), valueHidden, 'the features of all heads and the hidden size of values');
+  const keys = past.add(queries);
+  const room = ctx.attributes.past_present_share_buffer ? cached : keys;
+  return { batch, heads, queries, past, keys, room, hidden, valueHidden, headSize, valueSize };
+}
+
+/** Positions of a shared buffer that are in use; undefined for a cache that grows. */
+function pastLength(ctx: ProjectedNode, { past, pastLength: input }: ProjectedInputs): Dim | undefined {
+  if (!ctx.attributes.past_present_share_buffer) return undefined;
+  if (input === undefined) ctx.fail('past_present_share_buffer is not supported here.', 'Use a cache that grows.');
+  if (!ctx.hasInput(past) || !ctx.hasInput(input)) {
+    ctx.fail('past_present_share_buffer needs the inputs past and past_sequence_length.');
+  }
+  const [length] = ctx.contents(input) ?? [];
+  if (!length) throw new NotKnownYet('past_sequence_length');
+  return length;
 }
 
 export function inferProjected(ctx: ProjectedNode, inputs: ProjectedInputs, dtype: DType) {
-  const { batch, heads, queries, keys, valueHidden, headSize } = projectedSizes(ctx, inputs);
+  const { batch, heads, queries, room, valueHidden, headSize } = projectedSizes(ctx, inputs);
   if (ctx.attributes.do_rotary) ctx.fail('do_rotary is not supported here.', 'Apply RotaryEmbedding before.');
   checkMasks(ctx, { padding: inputs.mask, bias: inputs.attentionBias }, batch);
   return [
     tensorType(dtype, [batch, queries, valueHidden]),
-    tensorType(dtype, [Dim.constant(2), batch, heads, keys, headSize]),
+    tensorType(dtype, [Dim.constant(2), batch, heads, room, headSize]),
   ];
 }
 
 /** Keys and values of the cache [2, batch, heads, past, size] followed by those of this node. */
 function presentStage(ctx: LowerContext, sizes: ProjectedSizes, projected: Stage, inputs: ProjectedInputs): Stage {
-  const { batch, heads, queries, past, keys, headSize, hidden } = sizes;
+  const { batch, heads, queries, past, keys, room, headSize, hidden } = sizes;
   const current = ([part, b, h, s, d]: readonly Expr[]): Expr => {
     const column = add(mul(add(part, 1), dimension(hidden)), add(mul(h, dimension(headSize)), d));
     return ctx.at(projected, [b, s, column]);
   };
-  const shape = [Dim.constant(2), batch, heads, keys, headSize];
+  const shape = [Dim.constant(2), batch, heads, room, headSize];
   if (!ctx.hasInput(inputs.past)) return ctx.map(projected.dtype, shape, current);
+  const stored = (index: readonly Expr[]): Expr => ctx.at(ctx.input(inputs.past), index);
+  const beyond = (index: readonly Expr[]): Expr => stored(index.with(3, add(index[3], dimension(keys))));
   return ctx.segments(projected.dtype, shape, 3, [
-    { length: past, body: (index) => ctx.at(ctx.input(inputs.past), index) },
+    { length: past, body: stored },
     { length: queries, body: current },
+    ...(room.equals(keys) ? [] : [{ length: room.sub(keys), body: beyond }]),
   ]);
 }
 
@@ -130,13 +157,14 @@ export function lowerProjected(
 }
 
 const [input, weights, bias] = [0, 1, 2];
-const optional: ProjectedInputs = { mask: 3, past: 4, attentionBias: 5 };
+const optional: ProjectedInputs = { mask: 3, past: 4, attentionBias: 5, pastLength: 6 };
 
 export const MicrosoftAttention = defineOperator({
   domain: 'com.microsoft',
   name: 'Attention',
   since: 1,
   attributes: projectedAttributes,
+  valueInputs: [6],
   infer: (ctx) => inferProjected(ctx, optional, expectSameType(ctx, input, weights, bias, optional.past)),
   lower(ctx) {
     const [x, w] = [ctx.input(input), ctx.input(weights)];

@@ -9,6 +9,7 @@ import {
   constant,
   type Dim,
   type DType,
+  dimension,
   div,
   type Expr,
   floor,
@@ -39,7 +40,7 @@ function placeOf(out: Expr, count: Dim, from: Expr, to: Expr, size: Dim): Place 
   const step = div(mul(sub(to, from), last), sizeAs(real, count.sub(1).max(1)));
   const spread = add(mul(from, last), mul(cast(real, out), step));
   const exact = select(ge(add(cast('index', out), 1), toIndex(count)), mul(to, last), spread);
-  const at = count.is(1) ? mul(mul(add(from, to), 0.5), last) : exact;
+  const at = select(le(dimension(count), 1), mul(mul(add(from, to), 0.5), last), exact);
   return { at: min(max(at, 0), last), isInside: and(ge(at, 0), le(at, last)) };
 }
 

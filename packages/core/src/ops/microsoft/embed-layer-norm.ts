@@ -16,7 +16,7 @@ import type { Value } from '../../graph/graph.ts';
 import { tensorType } from '../../graph/types.ts';
 import { computeType } from '../compute-type.ts';
 import { defineOperator, float, int, type LowerContext } from '../define.ts';
-import { expectRank, expectSameType } from '../expect.ts';
+import { expectEqual, expectRank, expectSameType } from '../expect.ts';
 import { layerNorm } from '../normalize.ts';
 
 const [ids, segments, words, positions, segmentTable, gamma, beta, mask, positionIds] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
@@ -37,6 +37,10 @@ export const EmbedLayerNormalization = defineOperator({
     const dtype = expectSameType(ctx, words, positions, segmentTable, gamma, beta);
     const [batch, length] = expectRank(ctx, ids, 2);
     const hidden = expectRank(ctx, words, 2)[1];
+    for (const input of [segments, positionIds, mask]) if (ctx.hasInput(input)) expectRank(ctx, input, 2);
+    for (const table of [positions, segmentTable]) {
+      if (ctx.hasInput(table)) expectEqual(ctx, expectRank(ctx, table, 2)[1], hidden, `the widths of the tables`);
+    }
     const shape = [batch, length, hidden];
     return [tensorType(dtype, shape), tensorType('int32', [batch]), tensorType(dtype, shape)];
   },

@@ -40,6 +40,8 @@ import {
   type ScorePosition,
 } from '../scaled-dot-product.ts';
 import { every } from '../window.ts';
+import { type CacheFormat, type CacheInputs, cacheFormat, checkCache, type HeadReader } from './cache-format.ts';
+import { SlidingCache } from './sliding-cache.ts';
 
 const [query, key, value, pastKey, pastValue, lengths, totalLength, cosTable] = [0, 1, 2, 3, 4, 5, 6, 7];
 const [sinTable, positionIds, attentionBias, headSink, keyScale, valueScale, queryNorm, keyNorm] = [
@@ -69,6 +71,7 @@ interface Attributes {
   readonly causal: number;
   readonly do_rotary: number;
   readonly k_quant_type: string;
+  readonly kv_cache_bit_width: number | undefined;
   readonly kv_num_heads: number;
   readonly local_window_size: number;
   readonly num_heads: number;
@@ -108,15 +111,34 @@ function sizesOf(ctx: GroupQueryNode, total: Dim): Sizes {
     ctx.fail(`${num_heads} query heads cannot share ${kv_num_heads} key heads evenly.`);
   }
   const isPacked = !ctx.hasInput(key);
-  const headSize = hidden.floorDiv(isPacked ? num_heads + 2 * kv_num_heads : num_heads);
+  const stored = isPacked ? num_heads + 2 * kv_num_heads : num_heads;
+  const headSize = hidden.floorDiv(stored);
+  expectEqual(ctx, headSize.mul(stored), hidden, `the features of ${stored} heads and the last axis of the query`);
   if (!isPacked) {
     for (const input of [key, value]) {
       const shape = expectRank(ctx, input, 3);
       expectEqual(ctx, shape[2], headSize.mul(kv_num_heads), `the hidden size of input ${input} and of the key heads`);
       expectEqual(ctx, shape[1], queries, `the lengths of query and input ${input}`);
+      expectEqual(ctx, shape[0], batch, `the batch sizes of query and input ${input}`);
     }
   }
+  if (ctx.hasInput(pastKey) !== ctx.hasInput(pastValue)) ctx.fail('past_key and past_value come together.');
   const past = ctx.hasInput(pastKey) ? expectRank(ctx, pastKey, 4)[2] : Dim.constant(0);
+  if (ctx.hasInput(pastKey)) {
+    const width = ctx.dtype(pastKey) === 'uint8' ? headSize.ceilDiv(2) : headSize;
+    const cache = [batch, Dim.constant(kv_num_heads), past, width];
+    for (const input of [pastKey, pastValue]) {
+      expectRank(ctx, input, 4).forEach((size, axis) => {
+        expectEqual(ctx, size, cache[axis], `axis ${axis} of input ${input} and what query and key heads give`);
+      });
+    }
+  }
+  if (ctx.attributes.do_rotary && ctx.hasInput(cosTable)) {
+    const [width, size] = [expectRank(ctx, cosTable, 2)[1].constant, headSize.constant];
+    if (width !== undefined && size !== undefined && width * 2 > size) {
+      ctx.fail(`a cos_cache of width ${width} turns ${width * 2} features, but heads have ${size}.`);
+    }
+  }
   return {
     batch,
     queries,
@@ -126,24 +148,38 @@ function sizesOf(ctx: GroupQueryNode, total: Dim): Sizes {
     group: Dim.constant(num_heads / kv_num_heads),
     past,
     total,
-    present: past.max(total),
+    present: ctx.attributes.sliding_window_cache ? past : past.max(total),
     isPacked,
   };
 }
 
-function refuseUnsupported(ctx: GroupQueryNode): void {
-  const { k_quant_type, v_quant_type, sliding_window_cache } = ctx.attributes;
-  if (k_quant_type !== 'NONE' || v_quant_type !== 'NONE' || ctx.hasInput(keyScale) || ctx.hasInput(valueScale)) {
-    ctx.fail('a quantised key/value cache is not supported.', 'Export the model with a float cache.');
-  }
-  if (sliding_window_cache) ctx.fail('sliding_window_cache is not supported.', 'Use a cache of the full length.');
-  if (ctx.attributes.do_rotary && !(ctx.hasInput(cosTable) && ctx.hasInput(sinTable))) {
+function checkOptions(ctx: GroupQueryNode, sizes: Sizes): void {
+  const { causal, do_rotary, local_window_size: window, qk_output, sliding_window_cache } = ctx.attributes;
+  if (do_rotary && !(ctx.hasInput(cosTable) && ctx.hasInput(sinTable))) {
     ctx.fail('do_rotary needs cos_cache and sin_cache.');
   }
+  if (![0, 1, 2].includes(qk_output)) ctx.fail(`qk_output ${qk_output} is not one of 0, 1, 2.`);
+  if (!causal && window >= 0) ctx.fail('local_window_size needs causal attention.');
+  for (const inputs of cacheInputs(ctx)) checkCache(ctx, inputs, sizes.kvHeads, sizes.headSize);
+  if (!sliding_window_cache) return;
+  if (!(window > 0 && ctx.hasInput(pastKey))) {
+    ctx.fail('sliding_window_cache needs a local_window_size above 0 and a past_key.');
+  }
+  const capacity = sizes.past.constant;
+  if (capacity !== undefined && capacity < window) {
+    ctx.fail(`a sliding cache of ${capacity} positions cannot hold a local_window_size of ${window}.`);
+  }
+  if (qk_output) ctx.fail('qk_output is not defined for a sliding_window_cache.');
 }
 
-/** Element at batch, position, head, feature. */
-type Reader = (b: Expr, position: Expr, head: Expr, feature: Expr) => Expr;
+/** How keys and how values are stored. */
+function cacheInputs({ attributes }: GroupQueryNode): readonly [CacheInputs, CacheInputs] {
+  const { k_quant_type, v_quant_type, kv_cache_bit_width: bitWidth } = attributes;
+  return [
+    { cache: pastKey, scale: keyScale, quantType: k_quant_type, attribute: 'k_quant_type', bitWidth },
+    { cache: pastValue, scale: valueScale, quantType: v_quant_type, attribute: 'v_quant_type', bitWidth },
+  ];
+}
 
 /** Lengths of the sequences, as expressions per batch entry. */
 class Lengths {
@@ -171,7 +207,7 @@ class Lengths {
 }
 
 /** The heads `first` … `first + count − 1` of a tensor [batch, sequence, heads · size]. */
-function headReader(ctx: LowerContext, sizes: Sizes, input: number, heads: Dim, first: Dim): Reader {
+function headReader(ctx: LowerContext, sizes: Sizes, input: number, heads: Dim, first: Dim): HeadReader {
   const source = ctx.input(input);
   const [batch, positions] = source.shape;
   const split = ctx.view(source, [batch, positions, heads, sizes.headSize]);
@@ -182,10 +218,10 @@ function headReader(ctx: LowerContext, sizes: Sizes, input: number, heads: Dim, 
 function normalizedHeads(
   ctx: LowerContext & GroupQueryNode,
   sizes: Sizes,
-  read: Reader,
+  read: HeadReader,
   count: Dim,
   weight: number,
-): Reader {
+): HeadReader {
   if (!ctx.hasInput(weight)) return read;
   const dtype = ctx.dtype(query);
   const wide = computeType(dtype);
@@ -208,10 +244,10 @@ function normalizedHeads(
 function turnedHeads(
   ctx: LowerContext & GroupQueryNode,
   sizes: Sizes,
-  read: Reader,
+  read: HeadReader,
   count: Dim,
   ends: Lengths,
-): Reader {
+): HeadReader {
   if (!ctx.attributes.do_rotary) return read;
   const shape = [sizes.batch, sizes.queries, count, sizes.headSize];
   const [cosines, sines] = [ctx.input(cosTable), ctx.input(sinTable)];
@@ -236,10 +272,16 @@ function turnedHeads(
   return (b, s, h, d) => ctx.at(result, [b, s, h, d]);
 }
 
-/** The cache with this node's positions written after the past ones: [batch, key heads, present, size]. */
-function appendToCache(ctx: LowerContext, sizes: Sizes, cache: number, read: Reader, ends: Lengths): Stage {
-  const { batch, kvHeads, queries, headSize, past, present } = sizes;
-  const dtype = ctx.dtype(query);
+/** The cache with this node's positions written after the past ones: [batch, key heads, present, width]. */
+function appendToCache(
+  ctx: LowerContext,
+  sizes: Sizes,
+  cache: number,
+  { dtype, width }: CacheFormat,
+  read: HeadReader,
+  ends: Lengths,
+): Stage {
+  const { batch, kvHeads, queries, past, present } = sizes;
   const before = ([b, h, t, d]: readonly Expr[]): Expr => {
     if (!ctx.hasInput(cache)) return constant(dtype, 0);
     const source = ctx.input(cache);
@@ -250,9 +292,9 @@ function appendToCache(ctx: LowerContext, sizes: Sizes, cache: number, read: Rea
   };
   return ctx.scatter(
     dtype,
-    [batch, kvHeads, present, headSize],
+    [batch, kvHeads, present, width],
     before,
-    [batch, kvHeads, queries, headSize],
+    [batch, kvHeads, queries, width],
     ([b, h, s, d]) => {
       const position = add(ends.past(b), s);
       const guard = and(ge(position, 0), lt(position, dimension(present)));
@@ -261,27 +303,38 @@ function appendToCache(ctx: LowerContext, sizes: Sizes, cache: number, read: Rea
   );
 }
 
-/** Whether a query sees a key: within its sequence, not ahead of the query, not behind its window. */
-function visible(ctx: LowerContext & GroupQueryNode, ends: Lengths): (at: ScorePosition) => Expr {
+/**
+ * Whether a query sees a key: within its sequence, not ahead of the query, not behind its window.
+ * @param sliding where keys are not numbered by their positions
+ */
+function visible(
+  ctx: LowerContext & GroupQueryNode,
+  ends: Lengths,
+  sliding?: SlidingCache,
+): (at: ScorePosition) => Expr {
   const { causal, local_window_size: window } = ctx.attributes;
-  return ({ batch, query: s, key: t }) => {
+  return ({ batch, query: s, key }) => {
     const total = ends.total(batch);
     const end = causal ? min(add(ends.past(batch), add(s, 1)), total) : total;
+    const t = sliding ? sliding.position(batch, key) : key;
     const recent = window >= 0 ? ge(t, sub(end, window)) : undefined;
-    return every(lt(t, end), recent)!;
+    return every(lt(t, end), recent, sliding && ge(t, 0))!;
   };
 }
 
-function biasReader(ctx: LowerContext, sizes: Sizes, wide: DType) {
+function biasReader(ctx: LowerContext, sizes: Sizes, wide: DType, sliding?: SlidingCache) {
   if (!ctx.hasInput(attentionBias)) return undefined;
   const source = ctx.input(attentionBias);
   const { batch, heads, queries, present } = sizes;
   const covered = source.shape[3];
   return (at: ScorePosition): Expr => {
     const full = [batch, heads, queries, covered];
-    const index = broadcastIndex(source.shape, [at.batch, at.head, at.query, at.key], full);
-    const guard = present.atMost(covered) ? undefined : { when: lt(at.key, dimension(covered)), otherwise: 0 };
-    return cast(wide, ctx.at(source, index, guard));
+    // Columns are positions in the sequence.
+    const column = sliding ? sliding.position(at.batch, at.key) : at.key;
+    const index = broadcastIndex(source.shape, [at.batch, at.head, at.query, column], full);
+    const inside = every(lt(column, dimension(covered)), sliding && ge(column, 0))!;
+    const isInside = !sliding && present.atMost(covered);
+    return cast(wide, ctx.at(source, index, isInside ? undefined : { when: inside, otherwise: 0 }));
   };
 }
 
@@ -304,15 +357,17 @@ export const GroupQueryAttention = defineOperator({
   attributes,
   valueInputs: [totalLength],
   infer(ctx) {
-    const dtype = expectSameType(ctx, query, key, value, pastKey, pastValue, cosTable, sinTable, attentionBias);
-    refuseUnsupported(ctx);
-    const { batch, queries, heads, kvHeads, headSize, total, present } = sizesOf(
-      ctx,
-      knownTotal(ctx) ?? ctx.freshDim('total'),
-    );
-    const cache = tensorType(dtype, [batch, kvHeads, present, headSize]);
+    const dtype = expectSameType(ctx, query, key, value, cosTable, sinTable, attentionBias);
+    const sizes = sizesOf(ctx, knownTotal(ctx) ?? ctx.freshDim('total'));
+    checkOptions(ctx, sizes);
+    const { batch, queries, heads, kvHeads, headSize, total, present } = sizes;
+    const caches = cacheInputs(ctx).map(({ cache, quantType }) => {
+      if (quantType === 'NONE')
+        return tensorType(expectSameType(ctx, query, cache), [batch, kvHeads, present, headSize]);
+      return tensorType(ctx.dtype(cache), [batch, kvHeads, present, ctx.shape(cache)[3]]);
+    });
     const scores = ctx.attributes.qk_output ? tensorType(dtype, [batch, heads, queries, total]) : undefined;
-    return [tensorType(dtype, [batch, queries, heads.mul(headSize)]), cache, cache, scores];
+    return [tensorType(dtype, [batch, queries, heads.mul(headSize)]), ...caches, scores];
   },
   lower(ctx) {
     const total = knownTotal(ctx) ?? ctx.fail('total_sequence_length is not known.');
@@ -322,17 +377,26 @@ export const GroupQueryAttention = defineOperator({
     const wide = computeType(dtype);
     const ends = new Lengths(ctx, sizes);
     const packed = heads.add(kvHeads.mul(2));
-    const read = (input: number, count: Dim, first: Dim): Reader =>
+    const read = (input: number, count: Dim, first: Dim): HeadReader =>
       isPacked ? headReader(ctx, sizes, query, packed, first) : headReader(ctx, sizes, input, count, Dim.constant(0));
     const ownQueries = normalizedHeads(ctx, sizes, read(query, heads, Dim.constant(0)), heads, queryNorm);
     const ownKeys = normalizedHeads(ctx, sizes, read(key, kvHeads, heads), kvHeads, keyNorm);
     const q = turnedHeads(ctx, sizes, ownQueries, heads, ends);
     const k = turnedHeads(ctx, sizes, ownKeys, kvHeads, ends);
     const v = read(value, kvHeads, heads.add(kvHeads));
-    const presentKey = appendToCache(ctx, sizes, pastKey, k, ends);
-    const presentValue = appendToCache(ctx, sizes, pastValue, v, ends);
-    const { softcap, smooth_softmax, scale } = ctx.attributes;
-    const bias = biasReader(ctx, sizes, wide);
+    const { softcap, smooth_softmax, scale, sliding_window_cache, local_window_size } = ctx.attributes;
+    const sliding = sliding_window_cache ? new SlidingCache(sizes, ends, local_window_size) : undefined;
+    const [keys, values] = [k, v].map((own, at) => {
+      const inputs = cacheInputs(ctx)[at];
+      const format = cacheFormat(ctx, inputs, dtype, kvHeads, headSize);
+      const entries = format.encode(own);
+      const both = sliding
+        ? sliding.append(ctx, inputs.cache, format, entries)
+        : { present: appendToCache(ctx, sizes, inputs.cache, format, entries, ends), seen: undefined };
+      const source = both.seen ?? both.present;
+      return { present: both.present, read: format.decode((index) => ctx.at(source, index)) };
+    });
+    const bias = biasReader(ctx, sizes, wide, sliding);
     const sink = ctx.hasInput(headSink)
       ? (head: Expr) => cast(wide, ctx.at(ctx.input(headSink), [head]))
       : smooth_softmax === 1
@@ -343,20 +407,20 @@ export const GroupQueryAttention = defineOperator({
       batch: sizes.batch,
       heads: sizes,
       queries: sizes.queries,
-      keys: sizes.present,
+      keys: sliding?.keys ?? sizes.present,
       headSize,
       valueSize: headSize,
       q: (b, head, s, d) => q(b, s, headNumber(sizes, head), d),
-      k: (b, head, t, d) => ctx.at(presentKey, [b, head, t, d]),
-      v: (b, head, t, d) => ctx.at(presentValue, [b, head, t, d]),
+      k: keys.read,
+      v: values.read,
       scale: scale || defaultScale(headSize, wide),
       softcap,
-      keep: visible(ctx, ends),
+      keep: visible(ctx, ends, sliding),
       ...(bias && { bias }),
       ...(sink && { sink }),
     });
     const scores = ctx.hasOutput(3) ? scoresOutput(ctx, sizes, stages, ends) : undefined;
-    return [mergeHeads(ctx, stages.result, sizes), presentKey, presentValue, scores];
+    return [mergeHeads(ctx, stages.result, sizes), keys.present, values.present, scores];
   },
 });
 

@@ -140,6 +140,7 @@ function checkMixture(ctx: NodeContext & { readonly attributes: Routing & Activa
   const known = ['relu', 'gelu', 'silu', 'swiglu', 'identity'];
   if (!known.includes(kind)) ctx.fail(`activation_type "${kind}" is not one of ${known.join(', ')}.`);
   if (use_sparse_mixer) ctx.fail('use_sparse_mixer is not supported.');
+  expectRank(ctx, 0, 2, 3);
   const experts = expectRank(ctx, 1, 2)[1].constant;
   if (k < 1 || (experts !== undefined && k > experts)) ctx.fail(`${k} of ${experts} experts cannot be picked.`);
 }
@@ -202,6 +203,11 @@ function splitPair(ctx: ExpandContext, x: Value, isInterleaved: boolean): [Value
 /** Products of the layers of all picked experts. */
 type Layer = (x: Value, experts: Value) => Value;
 
+/** A layer that no mixture goes without. */
+function present(ctx: MixtureContext, layer: Layer | undefined, input: number): Layer {
+  return layer ?? ctx.fail(`input ${input}, the weights of a layer, is missing.`);
+}
+
 function mixture(
   ctx: MixtureContext,
   mixing: Value | undefined,
@@ -239,7 +245,7 @@ export const MoE = defineOperator({
       if (!w) return undefined;
       return (x, experts) => ctx.op('ExpertProduct', [x, w, experts, bias], {}, { domain: ownDomain });
     };
-    return mixture(ctx, undefined, layer(2)!, layer(4)!, layer(6));
+    return mixture(ctx, undefined, present(ctx, layer(2), 2), present(ctx, layer(4), 4), layer(6));
   },
 });
 
@@ -273,6 +279,7 @@ export const QMoE = defineOperator({
       return (x, experts) =>
         ctx.op('ExpertProduct', [x, w, experts, ...rest], { bits, block_size }, { domain: ownDomain });
     };
-    return mixture(ctx, ctx.value(14), layer(2, 11)!, layer(5, 12)!, layer(8, 13));
+    const [first, second] = [present(ctx, layer(2, 11), 2), present(ctx, layer(5, 12), 5)];
+    return mixture(ctx, ctx.value(14), first, second, layer(8, 13));
   },
 });

@@ -43,21 +43,29 @@ interface Sizes {
   readonly valueSize: Dim;
 }
 
-function sizesOf(ctx: HeadsNode): Sizes {
+/** @param openPast number of positions in a shared buffer that are in use, as long as it is not known */
+function sizesOf(ctx: HeadsNode, openPast?: () => Dim): Sizes {
   const q = expectRank(ctx, query, 3, 5);
   const heads = Dim.constant(ctx.attributes.num_heads);
   if (ctx.attributes.num_heads < 1) ctx.fail(`num_heads must be at least 1, not ${ctx.attributes.num_heads}.`);
   const [batch, queries] = q;
   const cached = ctx.hasInput(pastKey) ? expectRank(ctx, pastKey, 4)[2] : Dim.constant(0);
   const isShared = ctx.hasInput(pastKey) && ctx.hasInput(pastLength);
-  const past = isShared ? (ctx.contents(pastLength)?.[0] ?? cached) : cached;
+  const past = isShared ? (ctx.contents(pastLength)?.[0] ?? openPast?.() ?? cached) : cached;
   if (ctx.hasInput(pastKey) !== ctx.hasInput(pastValue)) ctx.fail('past_key and past_value come together.');
   const known = (newKeys: Dim, headSize: Dim, valueSize: Dim): Sizes => {
     const keys = past.add(newKeys);
+    const isOutside = (past.constant ?? 0) < 0 || (cached.sub(keys).constant ?? 0) < 0;
+    if (isShared && isOutside) {
+      ctx.fail(
+        `${newKeys} positions after ${past} do not fit into a buffer that past and present share, of ${cached}.`,
+      );
+    }
     return { batch, heads, queries, newKeys, past, keys, room: isShared ? cached : keys, headSize, valueSize };
   };
   if (q.length === 5) return known(queries, q[4], q[4]);
   const headSize = q[2].floorDiv(heads);
+  expectEqual(ctx, headSize.mul(heads), q[2], 'the features of all heads and the last axis of the query');
   if (!ctx.hasInput(key)) return ctx.fail('a query of rank 3 needs a key.');
   const k = expectRank(ctx, key, 3, 5);
   if (k.length === 5) return known(k[1], headSize, headSize);
@@ -160,7 +168,7 @@ export const MultiHeadAttention = defineOperator({
   valueInputs: [pastLength],
   infer(ctx) {
     const dtype = expectSameType(ctx, query, key, value, bias, attentionBias, pastKey, pastValue);
-    const { batch, heads, queries, keys, room, headSize, valueSize } = sizesOf(ctx);
+    const { batch, heads, queries, keys, room, headSize, valueSize } = sizesOf(ctx, () => ctx.freshDim('past'));
     checkMasks(ctx, { padding, bias: attentionBias }, batch);
     if (ctx.hasInput(cacheIndirection)) expectRank(ctx, cacheIndirection, 3);
     return [

@@ -1,7 +1,7 @@
 // com.microsoft operators on batches of sequences of different lengths: dropping and restoring their padding, and attention on
 // what is left. Token offsets list the positions of all real tokens first, then those of the padding.
 
-import { constant, Dim, toIndex } from '@onnx-ts/tensor-ir';
+import { boundedIndex, constant, Dim, dimension, type Expr, lt, toIndex } from '@onnx-ts/tensor-ir';
 import type { Value } from '../../graph/graph.ts';
 import { tensorType } from '../../graph/types.ts';
 import { defineOperator, type ExpandContext, float, int, ints, required } from '../define.ts';
@@ -42,7 +42,7 @@ export const RemovePadding = defineOperator({
       takeAlong(input.reshape([batch * sequence, hidden]), 0, real),
       tensorOfNumbers('int32', offsets, [batch, sequence]),
       tensorOfNumbers('int32', ends, [batch + 1]),
-      tensorOfNumbers('int32', [Math.max(0, ...counts)], [1]),
+      tensorOfNumbers('int32', [counts.reduce((most, count) => Math.max(most, count), 0)], [1]),
     ];
   },
 });
@@ -61,14 +61,20 @@ export const RestorePadding = defineOperator({
     const [tokens, hidden] = ctx.shape(0);
     const [batch, sequence] = ctx.shape(1);
     const dtype = ctx.dtype(0);
-    const places = ctx.view(ctx.input(1), [batch.mul(sequence)]);
+    const room = batch.mul(sequence);
+    const places = ctx.view(ctx.input(1), [room]);
+    // A token that has no offset has no place either.
+    const place = (token: Expr): Expr => {
+      const guard = tokens.atMost(room) ? undefined : { when: lt(token, dimension(room)), otherwise: -1 };
+      return boundedIndex(toIndex(ctx.at(places, [token], guard)), room, { negative: false });
+    };
     const spread = ctx.scatter(
       dtype,
       [batch.mul(sequence), hidden],
       () => constant(dtype, 0),
       [tokens, hidden],
       ([token, feature]) => ({
-        destination: [toIndex(ctx.at(places, [token])), feature],
+        destination: [place(token), feature],
         value: ctx.at(0, [token, feature]),
       }),
     );
@@ -105,6 +111,8 @@ export const PackedAttention = defineOperator({
   infer(ctx) {
     const dtype = expectSameType(ctx, 0, 1, 2, 5);
     const [tokens] = expectRank(ctx, 0, 2);
+    expectRank(ctx, 3, 2);
+    expectRank(ctx, 4, 1);
     const columns = expectRank(ctx, 1, 2)[1];
     const given = ctx.attributes.qkv_hidden_sizes;
     return [tensorType(dtype, [tokens, given?.length ? Dim.constant(given[2]) : columns.floorDiv(3)])];
@@ -126,6 +134,8 @@ export const PackedMultiHeadAttention = defineOperator({
   infer(ctx) {
     const dtype = expectSameType(ctx, 0, 1, 2, 3, 6);
     const query = ctx.shape(0);
+    expectRank(ctx, 4, 2);
+    expectRank(ctx, 5, 1);
     if (query.length === 4) return [tensorType(dtype, [query[0], query[1].mul(query[3])])];
     return [tensorType(dtype, [query[0], expectRank(ctx, 2, 2)[1]])];
   },

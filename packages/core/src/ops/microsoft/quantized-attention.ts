@@ -4,6 +4,7 @@ import { add, cast, type Expr, mul, productOf, sub } from '@onnx-ts/tensor-ir';
 import { computeType } from '../compute-type.ts';
 import { defineOperator, type LowerContext } from '../define.ts';
 import { expectSameType } from '../expect.ts';
+import { stretchedIndex } from '../lowering.ts';
 import { inferProjected, lowerProjected, type ProjectedInputs, projectedAttributes } from './attention.ts';
 
 const [input, weights, bias, inputScale, weightScale, inputZero, weightZero] = [0, 1, 2, 3, 4, 6, 7];
@@ -11,7 +12,8 @@ const optional: ProjectedInputs = { mask: 5, past: 8, attentionBias: 9 };
 
 /** A quantisation parameter that is one number, or one for each column. */
 function parameter(ctx: LowerContext, at: number, column: Expr): Expr {
-  return productOf(ctx.shape(at)).is(1) ? ctx.scalar(at) : ctx.at(at, [column]);
+  const shape = ctx.shape(at);
+  return productOf(shape).is(1) ? ctx.scalar(at) : ctx.at(at, [stretchedIndex(shape[0], column)]);
 }
 
 /** x − zero point, as int32. */

@@ -1,10 +1,11 @@
 // com.microsoft RotaryEmbedding: like ai.onnx's, but positions are always given: one start for all, or one per token.
 
-import { add, boundedIndex, Dim, dimension, type Expr, type Source, toIndex } from '@onnx-ts/tensor-ir';
+import { add, boundedIndex, Dim, type Expr, type Source, toIndex } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../../graph/types.ts';
 import { defineOperator, float, int, type LowerContext, type NodeContext } from '../define.ts';
 import { expectEqual, expectRank, expectSameType } from '../expect.ts';
-import { headView, rotate, tableEntry } from '../rotary.ts';
+import { stretchedIndex } from '../lowering.ts';
+import { expectRotation, headView, rotate, tableEntry } from '../rotary.ts';
 
 const [x, positionIds, cosTable, sinTable] = [0, 1, 2, 3];
 
@@ -27,8 +28,7 @@ function positionReader(ctx: LowerContext): (batch: Expr, place: Expr) => Expr {
   const ids = ctx.input(positionIds);
   if (ids.shape.length === 1) return (_, place) => add(toIndex(ctx.at(ids, [0])), place);
   return (batch, place) => {
-    const row = ids.shape[0].is(1) ? dimension(0) : batch;
-    return toIndex(ctx.at(ids, [row, place]));
+    return toIndex(ctx.at(ids, [stretchedIndex(ids.shape[0], batch), place]));
   };
 }
 
@@ -47,8 +47,10 @@ export const MicrosoftRotaryEmbedding = defineOperator({
     const dtype = expectSameType(ctx, x, cosTable, sinTable);
     const shape = expectRank(ctx, x, 3, 4);
     expectRank(ctx, positionIds, 1, 2);
-    expectEqual(ctx, expectRank(ctx, cosTable, 2)[1], expectRank(ctx, sinTable, 2)[1], 'the sizes of the caches');
-    headCount(ctx);
+    const [width] = [cosTable, sinTable].map((input) => expectRank(ctx, input, 2)[1]);
+    expectEqual(ctx, width, ctx.shape(sinTable)[1], 'the widths of the caches');
+    const heads = shape.length === 4 ? Dim.constant(1) : headCount(ctx);
+    expectRotation(ctx, shape[shape.length - 1], heads, ctx.attributes.rotary_embedding_dim, width);
     return [tensorType(dtype, shape)];
   },
   lower(ctx) {

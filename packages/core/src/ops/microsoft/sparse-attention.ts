@@ -58,8 +58,12 @@ export const BlockBias = defineOperator({
       const isOfRow = and(ge(place, ctx.at(rows, [layout, row])), lt(place, ctx.at(rows, [layout, add(row, 1)])));
       return select(and(isOfRow, eq(ctx.at(columns, [layout, at]), cast('int32', column))), one, constant('int32', 0));
     });
-    return ctx.map('float32', ctx.outputShape(0), ([b, head, query, key]) => {
-      const position = add(sub(toIndex(ctx.at(3, [b])), dimension(queries)), query);
+    const shape = ctx.outputShape(0);
+    const isPrompt = eq(dimension(queries), dimension(shape[3]));
+    return ctx.map('float32', shape, ([b, head, query, key]) => {
+      // A prompt may be padded at its end, so that its length does not tell where it starts.
+      const past = select(isPrompt, dimension(0), sub(toIndex(ctx.at(3, [b])), dimension(queries)));
+      const position = add(past, query);
       const block = (x: Expr): Expr => div(x, block_size);
       const inside = and(ge(position, 0), lt(block(position), dimension(blocks)));
       const guard = and(inside, lt(block(key), dimension(blocks)));

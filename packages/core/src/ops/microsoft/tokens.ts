@@ -19,6 +19,8 @@ export const NGramRepeatBlock = defineOperator({
   attributes: { ngram_size: required(int()) },
   infer(ctx) {
     if (ctx.attributes.ngram_size < 1) ctx.fail(`ngram_size must be at least 1, not ${ctx.attributes.ngram_size}.`);
+    requireDType(ctx, 0, ['int64']);
+    requireDType(ctx, 1, ['float32']);
     expectRank(ctx, 0, 2);
     expectRank(ctx, 1, 2);
     return [likeInput(ctx, 1)];

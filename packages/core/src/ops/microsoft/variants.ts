@@ -6,7 +6,7 @@ import { tensorType } from '../../graph/types.ts';
 import { NotKnownYet } from '../context.ts';
 import { defineOperator, derive, type ExpandContext, int, ints, required, string } from '../define.ts';
 import { Identity } from '../elementwise.ts';
-import { expectFloat, expectRank, expectSameType } from '../expect.ts';
+import { expectEqual, expectFloat, expectRank, expectSameType } from '../expect.ts';
 import { Gather, GatherND as OnnxGatherND } from '../gather.ts';
 import { GridSample16 } from '../grid-sample.ts';
 import { Trilu as OnnxTrilu } from '../movement.ts';
@@ -55,6 +55,10 @@ function complexProduct(name: string, conjugates: boolean) {
     infer(ctx) {
       const dtype = expectSameType(ctx, 0, 1);
       expectFloat(ctx, 0);
+      for (const input of [0, 1]) {
+        const shape = expectRank(ctx, input, 1, Infinity);
+        expectEqual(ctx, shape[shape.length - 1], Dim.constant(2), 'the last axis, real and imaginary part, and 2');
+      }
       return [tensorType(dtype, ctx.broadcast(ctx.shape(0), ctx.shape(1)))];
     },
     lower(ctx) {

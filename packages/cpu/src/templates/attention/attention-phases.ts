@@ -32,7 +32,7 @@ import {
   toIndex,
   variableValue,
 } from '@onnx-ts/tensor-ir';
-import { flatten, offsetIn } from '../../schedule/flatten.ts';
+import { flatOffsetIn, flatten, offsetIn } from '../../schedule/flatten.ts';
 import { epilogueAxes, rowLets } from '../block-phases.ts';
 import type { Attention } from './attention.ts';
 import { mostBlockRows, panelColumns } from './block-product.ts';
@@ -115,7 +115,7 @@ export class AttentionPhases {
     const first = (load: Load, ...fixed: Axis[]): Expr => {
       const zeros = new Map(fixed.map((axis) => [axis, dimension(0)]));
       const index = load.index.map((e) => substituteAxes(e, zeros));
-      return cast('int32', offsetIn(this.analysis, load.source as TensorRef, index));
+      return cast('int32', flatOffsetIn(this.analysis, load.source as TensorRef, index));
     };
     const { table } = this.buffers;
     return this.#phase('table', batch, [

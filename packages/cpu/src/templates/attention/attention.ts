@@ -80,7 +80,11 @@ export function fuseAttention(fused: FusedProgram): FusedAttention {
   }
   if (replaced.size === 0) return { fused, attentions };
   const kernels = fused.kernels.filter((kernel) => !gone.has(kernel)).map((kernel) => replaced.get(kernel) ?? kernel);
-  const made = new Set(kernels.flatMap((kernel) => kernel.outputs).map(({ tensor }) => tensor));
+  const made = new Set<TensorRef>();
+  for (const { tensor } of kernels.flatMap((kernel) => kernel.outputs)) {
+    // What is written into a view is in the memory of what it is a view of.
+    for (let written: TensorRef | undefined = tensor; written; written = fused.aliases.get(written)) made.add(written);
+  }
   const locals = fused.locals.filter((tensor) => made.has(tensor));
   return { fused: { ...fused, kernels, locals }, attentions };
 }

@@ -220,8 +220,10 @@ function blockKernel(rows: number, vectors: number, { relaxed, accumulate }: Pro
 /**
  * Function (from, stride, run, panels, to): packs rows of `run` contiguous elements, `stride` bytes apart, into panels of
  * eight rows turned into columns: to[p][k][c] = from[8p + c][k].
+ *
+ * @param pitch elements between the k of a panel, when it is part of a wider one
  */
-export function emitTurnPanels(): FunctionBuilder {
+export function emitTurnPanels(pitch: number = panelColumns): FunctionBuilder {
   const params = { from: 'i32', stride: 'i32', run: 'i32', panels: 'i32', to: 'i32' } as const;
   const f = new FunctionBuilder('turn_panels', params);
   const [from, stride, run, panels, to] = f.params;
@@ -229,7 +231,7 @@ export function emitTurnPanels(): FunctionBuilder {
   const left = f.local('i32', 'left');
   const advance = (count: number): void => {
     for (const row of rows) increase(f, row, count * 4);
-    increase(f, to, count * panelColumns * 4);
+    increase(f, to, count * pitch * 4);
     increase(f, left, -count);
   };
   f.block((done) => {
@@ -253,7 +255,7 @@ export function emitTurnPanels(): FunctionBuilder {
               for (const [k, column] of turned.entries()) {
                 f.get(to);
                 f.get(column);
-                f.store('v128.store', k * panelColumns * 4 + half * 16, 4);
+                f.store('v128.store', k * pitch * 4 + half * 16, 4);
               }
             });
           }

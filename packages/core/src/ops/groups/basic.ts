@@ -1,0 +1,33 @@
+// Operators that most models have: they come with core. A new family is one more line here, or in another group.
+
+export * as activations from '../activations.ts';
+export * as argReduce from '../arg-reduce.ts';
+export * as batchNorm from '../batch-norm.ts';
+export * as cast from '../cast.ts';
+export * as concatSplit from '../concat-split.ts';
+export * as constant from '../constant.ts';
+export * as control from '../control.ts';
+export * as conv from '../conv.ts';
+export * as convTranspose from '../conv-transpose.ts';
+export * as cumulative from '../cumulative.ts';
+export * as determinant from '../determinant.ts';
+export * as dropout from '../dropout.ts';
+export * as einsum from '../einsum.ts';
+export * as elementwise from '../elementwise.ts';
+export * as gather from '../gather.ts';
+export * as logic from '../logic.ts';
+export * as math from '../math.ts';
+export * as matmul from '../matmul.ts';
+export * as movement from '../movement.ts';
+export * as normalize from '../normalize.ts';
+export * as pad from '../pad.ts';
+export * as pool from '../pool.ts';
+export * as random from '../random.ts';
+export * as reduce from '../reduce.ts';
+export * as resize from '../resize.ts';
+export * as scatter from '../scatter.ts';
+export * as shape from '../shape.ts';
+export * as slice from '../slice.ts';
+export * as softmax from '../softmax.ts';
+export * as sort from '../sort.ts';
+export * as topK from '../top-k.ts';

@@ -1,0 +1,3 @@
+// Pictures in files.
+
+export * as imageDecoder from '../image/image-decoder.ts';

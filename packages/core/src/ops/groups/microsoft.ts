@@ -1,0 +1,36 @@
+// Operators of com.microsoft.
+
+export * as activations from '../microsoft/activations.ts';
+export * as attention from '../microsoft/attention.ts';
+export * as bifurcation from '../microsoft/bifurcation.ts';
+export * as bitmaskDropout from '../microsoft/bitmask-dropout.ts';
+export * as channelsLast from '../microsoft/channels-last.ts';
+export * as cropAndResize from '../microsoft/crop-and-resize.ts';
+export * as decoderAttention from '../microsoft/decoder-attention.ts';
+export * as dynamicQuantizeLstm from '../microsoft/dynamic-quantize-lstm.ts';
+export * as embedLayerNorm from '../microsoft/embed-layer-norm.ts';
+export * as fourier from '../microsoft/fourier.ts';
+export * as fused from '../microsoft/fused.ts';
+export * as fusedProduct from '../microsoft/fused-product.ts';
+export * as gated from '../microsoft/gated.ts';
+export * as gatherBlockQuantized from '../microsoft/gather-block-quantized.ts';
+export * as groupNorm from '../microsoft/group-norm.ts';
+export * as groupQueryAttention from '../microsoft/group-query-attention.ts';
+export * as inverse from '../microsoft/inverse.ts';
+export * as matMulNBits from '../microsoft/matmul-nbits.ts';
+export * as moe from '../microsoft/moe.ts';
+export * as multiHeadAttention from '../microsoft/multi-head-attention.ts';
+export * as packedRecurrence from '../microsoft/packed-recurrence.ts';
+export * as padding from '../microsoft/padding.ts';
+export * as positions from '../microsoft/positions.ts';
+export * as quantize from '../microsoft/quantize.ts';
+export * as quantizeComposite from '../microsoft/quantize-composite.ts';
+export * as quantizeProduct from '../microsoft/quantize-product.ts';
+export * as quantizedAttention from '../microsoft/quantized-attention.ts';
+export * as rotary from '../microsoft/rotary-embedding.ts';
+export * as shape from '../microsoft/shape.ts';
+export * as skipNorm from '../microsoft/skip-norm.ts';
+export * as sparseAttention from '../microsoft/sparse-attention.ts';
+export * as sparseMatMul from '../microsoft/sparse-matmul.ts';
+export * as tokens from '../microsoft/tokens.ts';
+export * as variants from '../microsoft/variants.ts';

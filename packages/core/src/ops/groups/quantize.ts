@@ -1,0 +1,4 @@
+// Quantisation and products of quantised tensors.
+
+export * as quantize from '../quantize.ts';
+export * as quantizeProduct from '../quantize-product.ts';

@@ -1,0 +1,3 @@
+// Recurrent networks.
+
+export * as recurrent from '../recurrent.ts';

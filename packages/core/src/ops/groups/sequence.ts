@@ -1,0 +1,3 @@
+// Sequences and optionals.
+
+export * as sequence from '../sequence.ts';

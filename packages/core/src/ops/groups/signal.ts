@@ -1,0 +1,3 @@
+// Signal processing.
+
+export * as signal from '../signal.ts';

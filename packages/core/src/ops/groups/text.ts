@@ -1,0 +1,4 @@
+// Text.
+
+export * as text from '../text.ts';
+export * as tfIdf from '../tf-idf.ts';

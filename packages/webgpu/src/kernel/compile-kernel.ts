@@ -1,0 +1,55 @@
+// From a kernel of the tensor IR to shaders: the entry point.
+
+import { elementAt, type Kernel, type MapStage, newAxis, type Stage, type TensorRef } from '@onnx-ts/tensor-ir';
+import { dispatchContraction } from './contraction.ts';
+import type { Dispatch } from './dispatch.ts';
+import { dispatchMap, dispatchSegments } from './pointwise.ts';
+import { dispatchRecurrence } from './recurrence.ts';
+import { dispatchReduce, dispatchRows } from './rows.ts';
+import { dispatchScan } from './scan.ts';
+import { dispatchScatter } from './scatter.ts';
+
+/** In launch order. @throws TypeError for what WGSL cannot express */
+export function compileKernel(kernel: Kernel): Dispatch[] {
+  switch (kernel.class) {
+    case 'row':
+      return dispatchRows(kernel);
+    case 'contraction':
+      return dispatchContraction(kernel);
+    case 'reduce':
+      return dispatchReduce(kernel);
+  }
+  const [stage] = kernel.stages;
+  const tensor = outputOf(kernel, stage);
+  switch (stage.kind) {
+    case 'map':
+      return [dispatchMap(tensor, stage.axes, stage.body, stage.origin)];
+    case 'segments':
+      return dispatchSegments(tensor, stage);
+    case 'scan':
+      return [dispatchScan(tensor, stage)];
+    case 'scatter':
+      return dispatchScatter(tensor, stage);
+    case 'recurrence':
+      return dispatchRecurrence(tensor, stage);
+    case 'view': {
+      const copy = copyOf(stage.source, stage);
+      return [dispatchMap(tensor, copy.axes, copy.body, stage.origin)];
+    }
+    default:
+      throw new TypeError(`a ${kernel.class} kernel starts with a ${stage.kind}`);
+  }
+}
+
+function outputOf(kernel: Kernel, stage: Stage): TensorRef {
+  const output = kernel.outputs.find((candidate) => candidate.stage === stage);
+  if (!output) throw new TypeError(`stage ${stage.name} of kernel ${kernel.name} has no output`);
+  return output.tensor;
+}
+
+/** A view in memory of its own has the elements of its source in the same order. */
+function copyOf(source: TensorRef | Stage, view: Stage): MapStage {
+  const axes = source.shape.map((size, at) => newAxis(`i${at}`, size));
+  const { id, name, dtype } = view;
+  return { kind: 'map', id, name, dtype, shape: source.shape, axes, body: elementAt(source, axes) };
+}

@@ -1,0 +1,215 @@
+// An executable bound to concrete sizes: arguments, intermediate buffers, bind groups and grids.
+
+import { type LifeTime, OnnxTsError, type RunContext } from '@onnx-ts/core/provider';
+import type { DimBinding, TensorRef } from '@onnx-ts/tensor-ir';
+import { bytesOf, type LaunchableDispatch, type LaunchableKernel, type WebGpuExecutable } from './executable.ts';
+import type { GpuBuffer } from './gpu-memory.ts';
+
+/** Workgroups along one dimension; what goes beyond is folded into the second. */
+const mostPerDimension = 65_535;
+
+interface PlannedDispatch {
+  readonly dispatch: LaunchableDispatch;
+  readonly kernel: LaunchableKernel;
+  readonly columns: number;
+  readonly rows: number;
+  /** First byte of its arguments. */
+  readonly argumentOffset: number;
+  /** Number of its first error site. */
+  readonly firstSite: number;
+  readonly merged?: MergedBuffer;
+}
+
+/** Several tensors in one buffer, each from a multiple of 16 bytes on. */
+interface MergedBuffer {
+  readonly buffer: GpuBuffer;
+  readonly parts: readonly { readonly tensor: TensorRef; readonly offset: number; readonly bytes: number }[];
+}
+
+/** Where a tensor is: an intermediate slot, or a buffer of the caller. */
+type Place = { readonly slot: number } | { readonly argument: number } | { readonly constant: GpuBuffer };
+
+export class Binding {
+  readonly scratchBytes: number;
+  readonly #executable: WebGpuExecutable;
+  readonly #dispatches: readonly PlannedDispatch[];
+  readonly #places: ReadonlyMap<TensorRef, Place>;
+  readonly #slots: readonly GpuBuffer[];
+  readonly #arguments: GpuBuffer | undefined;
+  readonly #sites: readonly unknown[];
+  readonly #merged: GpuBuffer[] = [];
+  #groups: readonly GPUBindGroup[] = [];
+  #boundTo: string | undefined;
+  #isDisposed = false;
+
+  constructor(executable: WebGpuExecutable, launches: readonly LaunchableKernel[], dims: DimBinding) {
+    this.#executable = executable;
+    const { memory } = executable.provider;
+    const { places, slots } = placeTensors(executable, launches, dims);
+    this.#places = places;
+    this.#slots = slots.map((bytes) => memory.allocate(bytes));
+    this.scratchBytes = slots.reduce((sum, bytes) => sum + bytes, 0);
+    const sites: unknown[] = [];
+    const dispatches: PlannedDispatch[] = [];
+    const words: number[] = [];
+    for (const kernel of launches) {
+      for (const dispatch of kernel.dispatches) {
+        const count = dispatch.workgroups.evaluate(dims);
+        if (count <= 0) continue;
+        const columns = Math.min(count, mostPerDimension);
+        const rows = Math.ceil(count / columns);
+        if (rows > mostPerDimension) {
+          throw new OnnxTsError('UNSUPPORTED', `the kernel "${kernel.kernel.name}" would have ${count} workgroups.`, {
+            place: { provider: 'webgpu' },
+          });
+        }
+        const merged = dispatch.merged.length > 0 ? this.#merge(dispatch.merged, dims) : undefined;
+        const baseOf = (tensor: TensorRef): number => merged!.parts.find((part) => part.tensor === tensor)!.offset / 4;
+        const steps = dispatch.steps?.evaluate(dims) ?? 1;
+        for (let step = 0; step < steps; step++) {
+          // Uniform bindings start at multiples of 256 bytes.
+          while (words.length % 64 !== 0) words.push(0);
+          const firstSite = sites.length;
+          dispatches.push({
+            dispatch,
+            kernel,
+            columns,
+            rows,
+            argumentOffset: words.length * 4,
+            firstSite,
+            ...(merged && { merged }),
+          });
+          for (const word of dispatch.words) {
+            if (word.kind === 'dim') words.push(word.dim.evaluate(dims));
+            else if (word.kind === 'base') words.push(baseOf(word.tensor));
+            else words.push(word.kind === 'step' ? step : firstSite + 1);
+          }
+        }
+        sites.push(...dispatch.sites);
+      }
+    }
+    this.#sites = sites;
+    this.#dispatches = dispatches;
+    if (words.length > 0) {
+      while (words.length % 64 !== 0) words.push(0);
+      this.#arguments = executable.provider.uniforms(new Int32Array(words));
+    }
+  }
+
+  #merge(tensors: readonly TensorRef[], dims: DimBinding): MergedBuffer {
+    let offset = 0;
+    const parts = tensors.map((tensor) => {
+      const bytes = Math.ceil(bytesOf(tensor, dims) / 4) * 4;
+      const part = { tensor, offset, bytes };
+      offset += Math.ceil(bytes / 16) * 16;
+      return part;
+    });
+    const buffer = this.#executable.provider.memory.allocate(offset);
+    this.#merged.push(buffer);
+    return { buffer, parts };
+  }
+
+  /** @returns what an index out of range belongs to */
+  async run(buffers: readonly GpuBuffer[], _context: RunContext): Promise<{ readonly origin: unknown } | undefined> {
+    if (this.#dispatches.length === 0) return undefined;
+    this.#bindBuffers(buffers);
+    const { gpu, errors } = this.#executable.provider;
+    const encoder = gpu.createCommandEncoder();
+    if (this.#sites.length > 0) encoder.clearBuffer(errors.buffer, 0, 16);
+    let pass = encoder.beginComputePass();
+    for (const [at, { dispatch, columns, rows, merged }] of this.#dispatches.entries()) {
+      if (merged) {
+        pass.end();
+        for (const { tensor, offset, bytes } of merged.parts) {
+          if (bytes === 0) continue;
+          encoder.copyBufferToBuffer(this.#bufferOf(tensor, buffers), 0, merged.buffer.buffer, offset, bytes);
+        }
+        pass = encoder.beginComputePass();
+      }
+      pass.setPipeline(dispatch.pipeline);
+      pass.setBindGroup(0, this.#groups[at]);
+      pass.dispatchWorkgroups(columns, rows);
+    }
+    pass.end();
+    gpu.queue.submit([encoder.finish()]);
+    if (this.#sites.length === 0) return undefined;
+    const word = new Uint32Array((await this.#executable.provider.memory.download(errors, 4)).buffer)[0];
+    return word === 0 ? undefined : { origin: this.#sites[word - 1] };
+  }
+
+  #bufferOf(tensor: TensorRef, buffers: readonly GpuBuffer[]): GPUBuffer {
+    const place = this.#places.get(this.#executable.storageOf(tensor))!;
+    if ('slot' in place) return this.#slots[place.slot].buffer;
+    return 'constant' in place ? place.constant.buffer : buffers[place.argument].buffer;
+  }
+
+  #bindBuffers(buffers: readonly GpuBuffer[]): void {
+    const key = buffers.map(({ id }) => id).join();
+    if (key === this.#boundTo) return;
+    this.#boundTo = key;
+    const { gpu, errors } = this.#executable.provider;
+    this.#groups = this.#dispatches.map(({ dispatch, argumentOffset, merged }) => {
+      const entries: GPUBindGroupEntry[] = dispatch.bindings.map(({ tensor }, binding) => ({
+        binding,
+        resource: { buffer: this.#bufferOf(tensor, buffers) },
+      }));
+      if (merged) entries.push({ binding: entries.length, resource: { buffer: merged.buffer.buffer } });
+      if (dispatch.sites.length > 0) entries.push({ binding: entries.length, resource: { buffer: errors.buffer } });
+      if (dispatch.words.length > 0) {
+        const size = Math.ceil(dispatch.words.length / 4) * 16;
+        const resource = { buffer: this.#arguments!.buffer, offset: argumentOffset, size };
+        entries.push({ binding: entries.length, resource });
+      }
+      return gpu.createBindGroup({ layout: dispatch.pipeline.getBindGroupLayout(0), entries });
+    });
+  }
+
+  dispose(): void {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    const { memory } = this.#executable.provider;
+    for (const slot of [...this.#slots, ...this.#merged]) memory.free(slot);
+    this.#arguments?.buffer.destroy();
+  }
+}
+
+/**
+ * Gives every tensor its place. Intermediate tensors share slots when their lives do not overlap: a buffer cannot be
+ * read and written in one dispatch, so tensors do not share one buffer at the same time, as they would in an arena.
+ */
+function placeTensors(
+  executable: WebGpuExecutable,
+  launches: readonly LaunchableKernel[],
+  dims: DimBinding,
+): { readonly places: Map<TensorRef, Place>; readonly slots: readonly number[] } {
+  const { partition, lowered } = executable;
+  const places = new Map<TensorRef, Place>();
+  for (const [argument, value] of [...lowered.inputs, ...partition.outputs].entries()) {
+    places.set(lowered.tensors.get(value)!, { argument });
+  }
+  const lives = new Map<TensorRef, LifeTime>();
+  for (const [at, { kernel }] of launches.entries()) {
+    for (const tensor of [...kernel.params, ...kernel.outputs.map((output) => output.tensor)]) {
+      const storage = executable.storageOf(tensor);
+      if (places.has(storage)) continue;
+      const constant = executable.constantBuffer(storage);
+      if (constant) {
+        places.set(storage, { constant });
+        continue;
+      }
+      const life = lives.get(storage);
+      lives.set(storage, life ? { ...life, last: at } : { bytes: bytesOf(storage, dims), first: at, last: at });
+    }
+  }
+  const slots: { bytes: number; lives: LifeTime[] }[] = [];
+  const bySize = [...lives].sort(([, a], [, b]) => b.bytes - a.bytes);
+  for (const [tensor, life] of bySize) {
+    const isFree = ({ lives: others }: { lives: LifeTime[] }): boolean =>
+      others.every((other) => other.last < life.first || other.first > life.last);
+    let slot = slots.findIndex(isFree);
+    if (slot < 0) slot = slots.push({ bytes: life.bytes, lives: [] }) - 1;
+    slots[slot].lives.push(life);
+    places.set(tensor, { slot });
+  }
+  return { places, slots: slots.map(({ bytes }) => bytes) };
+}
