@@ -504,6 +504,26 @@ function dynamicLstm(b: CaseBuilder): void {
   b.outputs(b.ops('DynamicQuantizeLSTM', operands, { hidden_size: hidden, direction }, { domain, outputs: 3 }));
 }
 
+function wordEmbedding(b: CaseBuilder): void {
+  const [window, size, alphabet, vector] = [b.draws.between(1, 3), b.draws.pick([4, 1, 3]), 9, b.draws.pick([5, 1, 8])];
+  const [words, characters] = [b.draws.pick([3, 1, 6]), window + b.draws.below(5)];
+  // What a word without characters gives is left open by peers: its first one is there.
+  const codes = Array.from({ length: words * characters }, (_, at) =>
+    at % characters === 0 && b.isPeer ? 1 + b.draws.below(alphabet - 1) : b.draws.below(alphabet),
+  );
+  b.allowSums(window * size);
+  const inputs = [
+    b.operand(encodeTensor('int32', [words, characters], codes)),
+    b.random('float32', [vector, 1, window, size], kinds),
+    b.random('float32', [vector], kinds),
+    b.random('float32', [alphabet, size], kinds),
+  ];
+  const attributes = b.draws.coin()
+    ? {}
+    : { embedding_size: vector, conv_window_size: window, char_embedding_size: size };
+  b.output(b.op('WordConvEmbedding', inputs, attributes, domain), 'float32');
+}
+
 export const contributed: Family = {
   name: 'contributed',
   cases: Object.fromEntries(
@@ -542,6 +562,7 @@ export const contributed: Family = {
       BiasAdd: biasAdd,
       QAttention: quantizedAttention,
       DynamicQuantizeLSTM: dynamicLstm,
+      WordConvEmbedding: wordEmbedding,
     } satisfies Record<string, Generator>).map(([name, generator]) => [`${domain}:${name}`, generator]),
   ),
 };

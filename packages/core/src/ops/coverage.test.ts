@@ -75,7 +75,6 @@ const missing: Readonly<Record<string, string>> = {
   'com.microsoft:Sampling': 'a whole generation loop; it belongs into a package of its own',
   'com.microsoft:Snpe': 'a blob that one execution provider of onnxruntime has compiled',
   'com.microsoft:WhisperBeamSearch': 'a whole generation loop; it belongs into a package of its own',
-  'com.microsoft:WordConvEmbedding': 'an input stage of one old model',
 };
 
 /** Attributes that are accepted and mean nothing here. Keys are attribute, operator.attribute. */

@@ -34,3 +34,4 @@ export * as sparseAttention from '../microsoft/sparse-attention.ts';
 export * as sparseMatMul from '../microsoft/sparse-matmul.ts';
 export * as tokens from '../microsoft/tokens.ts';
 export * as variants from '../microsoft/variants.ts';
+export * as wordConvEmbedding from '../microsoft/word-conv-embedding.ts';
