@@ -1,6 +1,7 @@
 // What fusion hands to a code generator: stages that are compiled and launched together.
 
-import type { Stage } from './stage.ts';
+import { walk } from './expr.ts';
+import { bodiesOf, type Stage } from './stage.ts';
 import type { TensorRef } from './tensor-ref.ts';
 
 /**
@@ -34,4 +35,13 @@ export interface Kernel {
 export interface KernelOutput {
   readonly stage: Stage;
   readonly tensor: TensorRef;
+}
+
+/** What errors of the index checks of a kernel are blamed on, in an order that equal kernels share. */
+export function checkOrigins(kernel: Kernel): unknown[] {
+  return kernel.stages.flatMap((stage) => {
+    const found: unknown[] = [stage.origin];
+    for (const { body } of bodiesOf(stage)) walk(body, (e) => e.kind === 'bounded' && found.push(e.origin));
+    return found;
+  });
 }

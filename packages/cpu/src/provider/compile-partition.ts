@@ -11,8 +11,8 @@ import {
 import {
   appendInPlace,
   assignLayouts,
-  bodiesOf,
   canonicalKernel,
+  checkOrigins,
   Dim,
   type FusedProgram,
   fuseProgram,
@@ -21,7 +21,6 @@ import {
   printKernel,
   splitReductions,
   type TensorRef,
-  walk,
 } from '@onnx-ts/tensor-ir';
 import { HelperFunctions } from '../emit/context.ts';
 import type { ArgumentWord } from '../kernel/argument-words.ts';
@@ -239,15 +238,6 @@ function compileOne(kernel: Kernel, template: Template | undefined, target: Bloc
     const what = `no code could be generated: ${(cause as Error).message}.`;
     throw new OnnxTsError('INTERNAL', what, { place, hint: `The kernel is:\n${printKernel(kernel)}`, cause });
   }
-}
-
-/** What errors of the index checks of a kernel are blamed on, in an order that equal kernels share. */
-function checkOrigins(kernel: Kernel): unknown[] {
-  return kernel.stages.flatMap((stage) => {
-    const found: unknown[] = [stage.origin];
-    for (const { body } of bodiesOf(stage)) walk(body, (e) => e.kind === 'bounded' && found.push(e.origin));
-    return found;
-  });
 }
 
 /** The code of an equal kernel with this one's tensors, sizes and nodes. */

@@ -45,7 +45,7 @@ export class Scope {
   readonly #axes = new Map<Axis, string>();
   readonly #readers: Readers;
   readonly #indent: string;
-  /** What errors in here belong to. */
+  /** What errors in here belong to, unless the expression itself says so. */
   origin: unknown;
 
   constructor(shader: Shader, readers: Readers, parent?: Scope) {
@@ -244,7 +244,7 @@ export class Scope {
     this.block(`if (${inside})`, (inner) => {
       inner.line(`${at} = ${e.negative ? `select(${raw}, ${raw} + ${size}, ${raw} < 0i)` : raw};`);
     });
-    this.block('else', (inner) => inner.line(`atomicStore(&errors[0], ${this.shader.site(this.origin)});`));
+    this.block('else', (inner) => inner.line(`atomicStore(&errors[0], ${this.shader.site(e.origin ?? this.origin)});`));
     return at;
   }
 }

@@ -1,7 +1,15 @@
 // Partition → fused kernels → pipelines → an executable whose weights are in place.
 
 import { type CompileContext, type GraphNode, OnnxTsError, type Partition } from '@onnx-ts/core/provider';
-import { canonicalKernel, Dim, fuseProgram, type Kernel, printKernel, type TensorRef } from '@onnx-ts/tensor-ir';
+import {
+  canonicalKernel,
+  checkOrigins,
+  Dim,
+  fuseProgram,
+  type Kernel,
+  printKernel,
+  type TensorRef,
+} from '@onnx-ts/tensor-ir';
 import type { ArgumentWord } from '../emit/shader.ts';
 import { compileKernel } from '../kernel/compile-kernel.ts';
 import type { Dispatch } from '../kernel/dispatch.ts';
@@ -83,7 +91,7 @@ function adapt(
     if (item.kind === 'base') return { kind: 'base', tensor: tensors.get(item.tensor)! };
     return item.kind === 'dim' ? { kind: 'dim', dim: dim(item.dim) } : item;
   };
-  const origins = new Map(from.kernel.stages.map((stage, at) => [stage.origin, to.stages[at].origin]));
+  const origins = new Map(checkOrigins(from.kernel).map((origin, at) => [origin, checkOrigins(to)[at]]));
   return from.dispatches.map((dispatch) => ({
     code: dispatch.code,
     bindings: dispatch.bindings.map((binding) => ({ ...binding, tensor: tensors.get(binding.tensor)! })),

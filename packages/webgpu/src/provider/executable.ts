@@ -135,7 +135,8 @@ export class WebGpuExecutable implements Executable {
     const failed = await binding.run(buffers, context);
     this.provider.checkDevice();
     if (failed === undefined) return;
-    const node = failed.origin as GraphNode | undefined;
+    const made = failed.origin as GraphNode | undefined;
+    const node = made?.origin ?? made;
     throw new OnnxTsError('OUT_OF_RANGE', 'an index that was read from data is out of range.', {
       place: {
         provider: 'webgpu',

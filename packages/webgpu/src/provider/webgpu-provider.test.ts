@@ -99,6 +99,43 @@ describe.skipIf(!adapter)('the WebGPU provider', () => {
     expect((y as Tensor).data).toEqual(Float32Array.of(6, 7, 0, 1));
   });
 
+  it('names the right one of two nodes, in one kernel and in equal ones', async () => {
+    const chain = (name: string) => [
+      node('Gather', [name, `${name}At`], `${name}1`, {}, { name: `${name} first` }),
+      node('Relu', `${name}1`, `${name}2`),
+      node('Gather', [`${name}2`, `${name}Then`], `${name}3`, {}, { name: `${name} second` }),
+      node('Exp', `${name}3`, `${name}4`),
+    ];
+    const ids = (...indices: bigint[]) => new Tensor('int64', BigInt64Array.from(indices), [indices.length]);
+    const feedsOf = (name: string) => ({
+      [name]: new Tensor('float32', ramp(10), [5, 2]),
+      [`${name}At`]: ids(0n, 1n, 2n),
+      [`${name}Then`]: ids(0n, 1n, 2n),
+    });
+    await using session = await open({
+      inputs: Object.fromEntries(
+        ['p', 'q'].flatMap((name) => [
+          [name, float32(5, 2)],
+          [`${name}At`, int64(3)],
+          [`${name}Then`, int64(3)],
+        ]),
+      ),
+      nodes: ['p', 'q'].flatMap(chain),
+      outputs: ['p4', 'q4'],
+    });
+    const feeds = { ...feedsOf('p'), ...feedsOf('q') };
+    await session.run(feeds);
+    for (const [input, blamed] of Object.entries({
+      pAt: 'p first',
+      pThen: 'p second',
+      qAt: 'q first',
+      qThen: 'q second',
+    })) {
+      const error = await errorOf(session.run({ ...feeds, [input]: ids(0n, 9n, 1n) }));
+      expect([error.code, error.place.node]).toEqual(['OUT_OF_RANGE', blamed]);
+    }
+  });
+
   it('refuses what its memory budget does not hold', async () => {
     const session = await open(
       { inputs: { x: float32('N') }, nodes: [node('Neg', 'x', 'y')], outputs: ['y'] },
