@@ -3,9 +3,10 @@
 import {
   type Append,
   type BoundExecutable,
+  bytesOf,
   type DeviceBuffer,
   type Executable,
-  type GraphNode,
+  indexError,
   type KernelInfo,
   OnnxTsError,
   type Partition,
@@ -13,7 +14,7 @@ import {
   type Tensor,
   type Value,
 } from '@onnx-ts/core/provider';
-import { byteLength, type DimBinding, type TensorRef } from '@onnx-ts/tensor-ir';
+import type { DimBinding, TensorRef } from '@onnx-ts/tensor-ir';
 import { readErrorRecord } from '../runtime/kernel-error.ts';
 import { ALIGNMENT } from '../runtime/memory.ts';
 import { Binding } from './binding.ts';
@@ -200,15 +201,7 @@ export class CpuExecutable implements Executable {
   #reportError(binding: Binding): never {
     const record = readErrorRecord(this.provider.memory.linear.words);
     const site = record && binding.errorSites[record.details[0]];
-    const node = site?.origin as GraphNode | undefined;
-    const named = node?.origin ?? node;
-    throw new OnnxTsError('OUT_OF_RANGE', 'an index that was read from data is out of range.', {
-      place: {
-        provider: 'cpu',
-        ...(named && { node: named.name, op: named.op, domain: named.domain, opset: named.opset }),
-      },
-      hint: 'Check the indices that are fed to the model.',
-    });
+    throw indexError('cpu', site?.origin);
   }
 
   dispose(): void {
@@ -230,19 +223,4 @@ function appendedValues({ inputs, tensors, appends }: CompiledProgram, { outputs
     axis,
     capacity,
   }));
-}
-
-/** @throws OnnxTsError when the size is negative or beyond what memory can address */
-export function bytesOf(tensor: TensorRef, dims: DimBinding): number {
-  let count = 1;
-  for (const dim of tensor.shape) {
-    const size = dim.evaluate(dims);
-    if (size < 0) {
-      throw new OnnxTsError('INVALID_INPUT', `the size ${dim} = ${size} is negative.`, {
-        place: { value: tensor.name },
-      });
-    }
-    count *= size;
-  }
-  return byteLength(tensor.dtype, count);
 }

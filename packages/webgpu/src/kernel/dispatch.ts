@@ -23,37 +23,37 @@ export const noStages: StageReader = (load) => {
 };
 
 /** One invocation for each of `count` points: `body` gets the number of the point. */
-export function perInvocation(
-  count: Dim,
-  body: (scope: Scope, point: string) => void,
-  readStage: StageReader = noStages,
-  origin?: unknown,
-  outputs = 1,
-): Dispatch {
-  const shader = new Shader(outputs);
-  const scope = new Scope(shader, { stage: readStage });
-  scope.origin = origin;
-  scope.line(`let point = i32((group.x + group.y * groups.x) * ${workgroupSize}u + lane);`);
-  scope.line(`if (point >= ${shader.dim(count)}) { return; }`);
-  body(scope, 'point');
-  return finish(shader, scope, count.add(workgroupSize - 1).floorDiv(Dim.constant(workgroupSize)));
+export function perInvocation(count: Dim, ...rest: LaunchArguments): Dispatch {
+  const workgroups = count.add(workgroupSize - 1).floorDiv(Dim.constant(workgroupSize));
+  return launch(`(group.x + group.y * groups.x) * ${workgroupSize}u + lane`, count, workgroups, ...rest);
 }
 
 /** One workgroup for each of `count` points. Control flow in `body` up to barriers depends on the point alone. */
-export function perWorkgroup(
-  count: Dim,
+export function perWorkgroup(count: Dim, ...rest: LaunchArguments): Dispatch {
+  return launch('group.x + group.y * groups.x', count, count, ...rest);
+}
+
+type LaunchArguments = [
   body: (scope: Scope, point: string) => void,
-  readStage: StageReader = noStages,
+  readStage?: StageReader,
   origin?: unknown,
-  outputs = 1,
+  /** Tensors that are written. */
+  outputs?: number,
+];
+
+function launch(
+  position: string,
+  count: Dim,
+  workgroups: Dim,
+  ...[body, readStage = noStages, origin, outputs = 1]: LaunchArguments
 ): Dispatch {
   const shader = new Shader(outputs);
   const scope = new Scope(shader, { stage: readStage });
   scope.origin = origin;
-  scope.line('let point = i32(group.x + group.y * groups.x);');
+  scope.line(`let point = i32(${position});`);
   scope.line(`if (point >= ${shader.dim(count)}) { return; }`);
   body(scope, 'point');
-  return finish(shader, scope, count);
+  return finish(shader, scope, workgroups);
 }
 
 export function finish(shader: Shader, scope: Scope, workgroups: Dim, size?: number): Dispatch {

@@ -1,8 +1,8 @@
 // An executable bound to concrete sizes: arguments, intermediate buffers, bind groups and grids.
 
-import { type LifeTime, OnnxTsError, type RunContext } from '@onnx-ts/core/provider';
+import { bytesOf, type LifeTime, OnnxTsError, type RunContext } from '@onnx-ts/core/provider';
 import type { DimBinding, TensorRef } from '@onnx-ts/tensor-ir';
-import { bytesOf, type LaunchableDispatch, type LaunchableKernel, type WebGpuExecutable } from './executable.ts';
+import type { LaunchableDispatch, LaunchableKernel, WebGpuExecutable } from './executable.ts';
 import type { GpuBuffer } from './gpu-memory.ts';
 
 /** Workgroups along one dimension; what goes beyond is folded into the second. */

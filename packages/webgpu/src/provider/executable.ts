@@ -2,9 +2,10 @@
 
 import {
   type BoundExecutable,
+  bytesOf,
   type DeviceBuffer,
   type Executable,
-  type GraphNode,
+  indexError,
   type KernelInfo,
   type LoweredPartition,
   OnnxTsError,
@@ -12,7 +13,7 @@ import {
   type RunContext,
   type Tensor,
 } from '@onnx-ts/core/provider';
-import { byteLength, type DimBinding, type FusedProgram, type Kernel, type TensorRef } from '@onnx-ts/tensor-ir';
+import type { DimBinding, FusedProgram, Kernel, TensorRef } from '@onnx-ts/tensor-ir';
 import type { Dispatch } from '../kernel/dispatch.ts';
 import { Binding } from './binding.ts';
 import { describeKernel } from './describe-kernel.ts';
@@ -134,16 +135,7 @@ export class WebGpuExecutable implements Executable {
     this.provider.checkDevice();
     const failed = await binding.run(buffers, context);
     this.provider.checkDevice();
-    if (failed === undefined) return;
-    const made = failed.origin as GraphNode | undefined;
-    const node = made?.origin ?? made;
-    throw new OnnxTsError('OUT_OF_RANGE', 'an index that was read from data is out of range.', {
-      place: {
-        provider: 'webgpu',
-        ...(node && { node: node.name, op: node.op, domain: node.domain, opset: node.opset }),
-      },
-      hint: 'Check the indices that are fed to the model.',
-    });
+    if (failed) throw indexError('webgpu', failed.origin);
   }
 
   dispose(): void {
@@ -152,19 +144,4 @@ export class WebGpuExecutable implements Executable {
     for (const buffer of this.#constants.values()) this.provider.memory.free(buffer);
     this.#constants.clear();
   }
-}
-
-/** @throws OnnxTsError when the size is negative */
-export function bytesOf(tensor: TensorRef, dims: DimBinding): number {
-  let count = 1;
-  for (const dim of tensor.shape) {
-    const size = dim.evaluate(dims);
-    if (size < 0) {
-      throw new OnnxTsError('INVALID_INPUT', `the size ${dim} = ${size} is negative.`, {
-        place: { value: tensor.name },
-      });
-    }
-    count *= size;
-  }
-  return byteLength(tensor.dtype, count);
 }
