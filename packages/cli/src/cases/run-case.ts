@@ -10,6 +10,7 @@ import {
   type ProviderFactory,
 } from '@onnx-ts/core';
 import { compareValues } from '../compare/compare.ts';
+import { imageOperators } from '../model/image-codecs.ts';
 import { type DeclaredValue, declaredOutputs, freeInputs, readModelFile } from '../model/model-file.ts';
 import { generateTensor } from '../tensors/generator.ts';
 import { readValueFile } from '../tensors/proto-files.ts';
@@ -44,6 +45,7 @@ export async function runCase(test: TestCase, options: CaseOptions): Promise<Ver
     const model = readModelFile(test.model);
     const inputs = freeInputs(model);
     const outputs = declaredOutputs(model);
+    const operators = imageOperators(model);
     const typesOnly = isRandomCase(basename(test.name));
     session = await InferenceSession.create(test.model, {
       providers: options.providers,
@@ -51,6 +53,7 @@ export async function runCase(test: TestCase, options: CaseOptions): Promise<Ver
       enableProfiling: !options.fallback,
       placement: options.fallback ? 'auto' : 'providers',
       ...(options.threads !== undefined && { threads: options.threads }),
+      ...(operators && { operators }),
     });
     for (const set of test.dataSets) {
       const results = await session.run(feedsOf(set, inputs));

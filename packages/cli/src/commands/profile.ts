@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import type { ChromeTraceEvent, InferenceSession } from '@onnx-ts/core';
 import type { Command } from 'commander';
 import { readInputsFile } from '../bench/inputs-file.ts';
+import { imageOperators } from '../model/image-codecs.ts';
 import { freeInputs, readModelFile } from '../model/model-file.ts';
 import { openSession } from '../model/open-session.ts';
 import { defaultThreads, parseDimSizes, wholeNumber, withDims, withInputs, withProviders } from '../options.ts';
@@ -72,7 +73,7 @@ async function profileModel(path: string, options: ProfileOptions): Promise<void
     given?.feeds ??
     feedsFromOptions(options.input ?? [], freeInputs(model), { seed: options.seed, dims, randomRest: true });
   const rates = await machineRates(provider, threads);
-  const session = await openSession(path, { ...options, dims });
+  const session = await openSession(path, { ...options, dims, operators: imageOperators(model) });
   let runs: readonly (readonly ChromeTraceEvent[])[];
   try {
     runs = await tracedRuns(session, feeds, options);

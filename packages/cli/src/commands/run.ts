@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type HostValue, Tensor } from '@onnx-ts/core';
 import type { Command } from 'commander';
+import { imageOperators } from '../model/image-codecs.ts';
 import { freeInputs, readModelFile } from '../model/model-file.ts';
 import { openSession } from '../model/open-session.ts';
 import { parseDimSizes, wholeNumber, withDims, withInputs, withProviders } from '../options.ts';
@@ -44,14 +45,15 @@ export function addRunCommand(program: Command): void {
 async function runModel(path: string, options: RunOptions): Promise<void> {
   parseProviders(options.provider);
   const dims = parseDimSizes(options.dim);
+  const model = readModelFile(path);
   const assumed = new Set<string>();
-  const feeds = feedsFromOptions(options.input ?? [], freeInputs(readModelFile(path)), {
+  const feeds = feedsFromOptions(options.input ?? [], freeInputs(model), {
     seed: options.seed,
     dims,
     unnamedDim: (dim) => assumed.add(dim.replace(/#.*$/, '')),
   });
   if (assumed.size > 0) process.stderr.write(`note: ${[...assumed].join(', ')} taken as 1; set sizes with --dim\n`);
-  const session = await openSession(path, { ...options, dims });
+  const session = await openSession(path, { ...options, dims, operators: imageOperators(model) });
   try {
     const outputs = await session.run(feeds);
     if (options.output !== undefined) {

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { InferenceSession, OnnxTsError } from '@onnx-ts/core';
+import type { OperatorDefinition } from '@onnx-ts/core/operators';
 import type { DimSizes } from '../options.ts';
 import { loadProviders, parseProviders } from '../providers.ts';
 import { Progress } from '../terminal/progress.ts';
@@ -10,6 +11,7 @@ export interface OpenOptions {
   readonly threads?: number;
   readonly dims: DimSizes;
   readonly seed?: number;
+  readonly operators?: readonly OperatorDefinition[];
 }
 
 /** A session with a progress bar while it loads. */
@@ -27,6 +29,7 @@ export async function openSession(path: string, options: OpenOptions): Promise<I
       seed: options.seed ?? 0,
       onProgress: ({ fraction, phase, what }) => progress.update(fraction ?? 0, `${phase} ${what}`),
       ...(options.threads !== undefined && { threads: options.threads }),
+      ...(options.operators && { operators: options.operators }),
     });
   } finally {
     progress.clear();
