@@ -1,91 +1,129 @@
-// GFLOP/s of one float32 matrix product, 512 × 768 by a constant 768 × 3072, on onnx-ts and onnxruntime:
+// GFLOP/s of large float32 matrix products and convolutions, as shares of what the machine's vector units allow, with 128-bit
+// vectors alone and with pairs of them joined to 256 bits; and beside onnxruntime:
 //
-//   node matmul.mjs [--threads 1,2] [--size 512x768x3072] [--against onnxruntime-web,onnxruntime-node] [--seconds 2]
+//   node matmul.mjs [--only product,3x3] [--threads 1,2] [--seconds 1] [--against onnxruntime-web,onnxruntime-node]
+//                   [--out <file>]
+//
+// The limit is measured in the same process: multiply-adds in registers. A convolution in transformed tiles multiplies less
+// than it says: its row gives the rate as if it had not been transformed, and the rate of the multiplications that remain.
 
+import { fork } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runCli } from '@onnx-ts/cli';
-import { encodeModel, TensorDataType } from '@onnx-ts/onnx-proto';
+import { nodeInputs, nodeModel, variable, weight } from './node-model.mjs';
 import { cache, here, results } from './places.mjs';
 
 const { values } = parseArgs({
   options: {
+    only: { type: 'string', default: '' },
     threads: { type: 'string', default: '1,2' },
-    size: { type: 'string', default: '512x768x3072' },
+    seconds: { type: 'string', default: '1' },
     against: { type: 'string', default: 'onnxruntime-web,onnxruntime-node' },
-    seconds: { type: 'string', default: '2' },
+    out: { type: 'string', default: join(results, 'matmul.json') },
   },
 });
-const [m, k, n] = values.size.split('x').map(Number);
+const out = resolve(values.out);
+
+const product = (m, k, n) => ({ op: 'MatMul', inputs: [variable([m, k]), weight([k, n])], flops: 2 * m * k * n });
+const convolution = (channels, side, attributes = {}) => {
+  const [stride] = attributes.strides ?? [1];
+  return {
+    op: 'Conv',
+    attributes: { pads: [1, 1, 1, 1], ...attributes },
+    inputs: [variable([1, channels, side * stride, side * stride]), weight([channels, channels, 3, 3])],
+    flops: 2 * 9 * channels * channels * side * side,
+  };
+};
+const cases = {
+  'product 512x768x3072': product(512, 768, 3072),
+  'product 1024x1024x1024': product(1024, 1024, 1024),
+  'product 197x768x768': product(197, 768, 768),
+  '3x3 of 256 at 56x56': convolution(256, 56),
+  '3x3 of 512 at 28x28': convolution(512, 28),
+  '3x3 of 256 to 56x56, stride 2': convolution(256, 56, { strides: [2, 2] }),
+  '3x3 of 512 at 28x28, dilated': convolution(512, 28, { dilations: [2, 2], pads: [2, 2, 2, 2] }),
+};
+/** Multiplications that a kernel of a kind does for each one of the plain sum: tiles of 4 × 4 are computed from 6 × 6 products. */
+const remaining = { winograd: 36 / (16 * 9) };
 
 // The peers are dependencies of this folder.
 process.chdir(here);
-const folder = join(cache, 'matmul', values.size);
-mkdirSync(folder, { recursive: true });
-mkdirSync(results, { recursive: true });
-writeFileSync(join(folder, 'model.onnx'), productModel());
-writeFileSync(join(folder, 'inputs.json'), JSON.stringify(seededInputs()));
-
+mkdirSync(dirname(out), { recursive: true });
+const chosen = Object.entries(cases).filter(([name]) => values.only.split(',').some((part) => name.includes(part)));
 const records = [];
-for (const threads of values.threads.split(',')) {
-  const json = join(folder, 'bench.json');
+for (const threads of values.threads.split(',').map(Number)) {
+  for (const wideVectors of [false, true]) {
+    const { peak, hasWide, rows } = await measureOwn({
+      cases: chosen,
+      threads,
+      wideVectors,
+      seconds: Number(values.seconds),
+    });
+    if (wideVectors && !hasWide) continue;
+    for (const { name, kind, ms, allMs } of rows) {
+      const gflops = cases[name].flops / ms / 1e6;
+      const performed = gflops * (remaining[kind] ?? 1);
+      const limit = peak / 1e9;
+      records.push({
+        name,
+        threads,
+        runtime: 'onnx-ts',
+        bits: hasWide ? 256 : 128,
+        kind,
+        ms,
+        allMs,
+        gflops,
+        performed,
+        limit,
+      });
+    }
+  }
+  if (values.against !== '')
+    for (const [name, given] of chosen) records.push(...(await measurePeers(name, given, threads)));
+}
+writeFileSync(out, `${JSON.stringify(records, null, 1)}\n`);
+const table = [
+  '| operation | threads | runtime | vectors | ms | GFLOP/s | multiplied | limit | share |',
+  '| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |',
+  ...records.map(({ name, threads, runtime, bits, kind, ms, gflops, performed, limit }) => {
+    const own = bits ? [`${bits}`, ms.toFixed(2), gflops.toFixed(1), performed.toFixed(1), limit.toFixed(1)] : [];
+    const share = bits ? `${((100 * performed) / limit).toFixed(0)} %` : '';
+    const cells = bits ? own : ['', ms.toFixed(2), gflops.toFixed(1), '', ''];
+    return `| ${[name, threads, kind ? `${runtime} (${kind})` : runtime, ...cells, share].join(' | ')} |`;
+  }),
+].join('\n');
+writeFileSync(out.replace(/\.json$/, '.md'), `${table}\n`);
+console.log(table);
+
+/** In a process of its own. */
+function measureOwn(request) {
+  return new Promise((done, fail) => {
+    const child = fork(join(here, 'product-rates.mjs'), { serialization: 'advanced' });
+    child.once('message', done);
+    child.once('exit', (code) => fail(new Error(`the measuring process ended with ${code}.`)));
+    child.send(request);
+  });
+}
+
+async function measurePeers(name, given, threads) {
+  const folder = join(cache, 'matmul', name.replaceAll(/[ ,]+/g, '-'));
+  mkdirSync(folder, { recursive: true });
+  const [model, inputs, json] = ['model.onnx', 'inputs.json', 'bench.json'].map((file) => join(folder, file));
+  writeFileSync(model, nodeModel(given));
+  writeFileSync(inputs, JSON.stringify(nodeInputs(given, { max_over_absmax: 1e-3, mean_over_absmax: 1e-4 })));
+  const log = console.log;
+  console.log = () => {};
   const code = await runCli([
-    'bench',
-    join(folder, 'model.onnx'),
-    ...['--inputs', join(folder, 'inputs.json'), '--threads', threads, '--seconds', values.seconds],
-    ...(values.against ? ['--against', values.against] : []),
-    ...['--json', json],
+    ...['bench', model, '--inputs', inputs, '--threads', `${threads}`, '--seconds', values.seconds],
+    ...['--against', values.against, '--json', json],
   ]);
+  console.log = log;
   if (code !== 0) {
     process.exitCode = 1;
-    continue;
+    return [];
   }
-  records.push(...JSON.parse(readFileSync(json, 'utf8')).measurements);
-}
-const rows = records.map(({ name, threads, p50Ms }) => ({
-  runtime: name,
-  threads,
-  ms: p50Ms,
-  gflops: (2e-6 * m * k * n) / p50Ms,
-}));
-writeFileSync(join(results, 'matmul.json'), `${JSON.stringify({ m, k, n, rows }, null, 1)}\n`);
-console.log(`\n${m} × ${k} by ${k} × ${n}, float32`);
-for (const { runtime, threads, ms, gflops } of rows) {
-  console.log(
-    `${runtime.padEnd(18)} ${threads} threads  ${ms.toFixed(1).padStart(7)} ms  ${gflops.toFixed(1).padStart(6)} GFLOP/s`,
-  );
-}
-
-function productModel() {
-  const weights = Float32Array.from(
-    { length: k * n },
-    (_, at) => ((Math.imul(at + 1, 0x9e3779b1) >>> 8) / 2 ** 23 - 1) / 16,
-  );
-  const tensor = (name, dims) => ({
-    name,
-    type: { tensorType: { elemType: TensorDataType.FLOAT, shape: { dim: dims.map((dimValue) => ({ dimValue })) } } },
-  });
-  return encodeModel({
-    irVersion: 8,
-    producerName: 'onnx-ts benchmarks',
-    opsetImport: [{ version: 17 }],
-    graph: {
-      name: 'product',
-      node: [{ opType: 'MatMul', input: ['a', 'b'], output: ['c'] }],
-      initializer: [
-        { name: 'b', dims: [k, n], dataType: TensorDataType.FLOAT, rawData: new Uint8Array(weights.buffer) },
-      ],
-      input: [tensor('a', [m, k])],
-      output: [tensor('c', [m, n])],
-    },
-  });
-}
-
-function seededInputs() {
-  const input = { name: 'a', dtype: 'float32', shape: [m, k], seed: 1, dist: { kind: 'uniform', lo: -1, hi: 1 } };
-  return {
-    tolerance: { max_over_absmax: 1e-4, mean_over_absmax: 1e-5 },
-    cases: [{ name: 'product', inputs: [input] }],
-  };
+  const [, ...peers] = JSON.parse(readFileSync(json, 'utf8')).measurements;
+  return peers.map(({ name: runtime, p50Ms: ms }) => ({ name, threads, runtime, ms, gflops: given.flops / ms / 1e6 }));
 }

@@ -29,6 +29,15 @@ export function listCells(models, threads) {
   });
 }
 
+/** One cell for each model that the cells have: creating a session does not depend on the case. */
+export function firstCases(cells) {
+  const seen = new Set();
+  return cells.filter(({ model, threads }) => {
+    const key = `${model} ${threads}`;
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
 /** Groups that a cell counts in. */
 export function groupsOf({ model, case: name }) {
   const type = ['int8', 'int4'].find((candidate) => model.includes(candidate));

@@ -7,10 +7,11 @@ const barWidth = 24;
 const widest = 2;
 
 /** @param store what run.mjs writes: `{ machine, limits, records }` */
-export function reportText({ machine, limits, records }) {
+export function reportText({ machine, limits, records, creation = [] }) {
   const counts = [...new Set(records.map(({ threads }) => threads))].sort((a, b) => a - b);
-  const dates = records.map(({ date }) => date).sort();
-  const versions = new Map(records.flatMap(({ runtimes }) => runtimes.map(({ name, version }) => [name, version])));
+  const all = [...records, ...creation];
+  const dates = all.map(({ date }) => date).sort();
+  const versions = new Map(all.flatMap(({ runtimes }) => runtimes.map(({ name, version }) => [name, version])));
   const peers = [...versions].filter(([, version]) => version !== '').map((entry) => entry.join(' '));
   const text = [
     '# The CPU provider beside its peers',
@@ -48,12 +49,61 @@ export function reportText({ machine, limits, records }) {
         .join('\n'),
     );
   }
-  text.push('## Creating a session, and memory');
-  text.push(
-    'Milliseconds from the call to the session, the model in the page cache; the most memory that the process ever held, in MB, Node itself (about 60 MB) included. One thread where it was measured.',
-  );
-  text.push(codeBlock(resourcesTable(records.filter(({ threads }) => threads === counts[0]).sort(byName))));
+  if (creation.length > 0) text.push('## Creating a session, and memory', ...creationText(creation));
   return `${text.join('\n\n')}\n`;
+}
+
+/** @param cells of one case for each model */
+function creationText(cells) {
+  const sorted = [...cells].sort(byName);
+  const kinds = ['own', 'warm', 'web', 'node'];
+  const table = (columns, figuresOf) =>
+    codeBlock(
+      textTable(
+        ['', ...columns],
+        sorted.map((cell) => [cell.model, ...figuresOf(createdBy(cell))]),
+        columns.map((_, at) => at + 1),
+      ),
+    );
+  const ratio = (a, b, figure) => (a && b ? a[figure] / b[figure] : undefined);
+  const ratios = {
+    'cold/web': ({ own, web }) => ratio(own, web, 'loadMs'),
+    'warm/web': ({ warm, web }) => ratio(warm, web, 'loadMs'),
+    'cold/node': ({ own, node }) => ratio(own, node, 'loadMs'),
+    'warm/node': ({ warm, node }) => ratio(warm, node, 'loadMs'),
+    'memory/web': ({ own, web }) => ratio(own, web, 'peakBytes'),
+  };
+  const means = Object.entries(ratios).flatMap(([name, of]) => {
+    const values = sorted.map((cell) => of(createdBy(cell))).filter((value) => value !== undefined);
+    if (values.length === 0) return [];
+    const mean = Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+    return [[name, String(values.length), mean.toFixed(2), barOf(mean), Math.max(...values).toFixed(2)]];
+  });
+  const two = (value) => value?.toFixed(2) ?? '-';
+  const time = (runtime, figure) => (runtime ? milliseconds(runtime[figure]) : '-');
+  return [
+    'From the call to the session, the model in the page cache, each in a process of its own: medians. *Warm* is onnx-ts with a store (see docs/artifacts.md) that has the session; *cpu* is the processor time of all threads. Memory is the most that the process held until its first run was over, Node itself (about 60 MB) included.',
+    codeBlock(textTable(['', 'models', 'geometric mean', '', 'worst'], means, [1, 2, 4])),
+    'Milliseconds to create a session:',
+    table(
+      ['cold', 'warm', 'web', 'node', 'cold cpu', 'warm cpu', 'web cpu', 'node cpu', 'cold/web', 'warm/web'],
+      (by) => [
+        ...['loadMs', 'loadCpuMs'].flatMap((figure) => kinds.map((kind) => time(by[kind], figure))),
+        two(ratios['cold/web'](by)),
+        two(ratios['warm/web'](by)),
+      ],
+    ),
+    'Milliseconds of the first run, and memory in MB:',
+    table(['cold', 'warm', 'web', 'node', 'cold MB', 'warm MB', 'web MB', 'node MB', 'memory/web'], (by) => [
+      ...kinds.map((kind) => time(by[kind], 'firstRunMs')),
+      ...kinds.map((kind) => (by[kind] ? (by[kind].peakBytes / 1e6).toFixed(0) : '-')),
+      two(ratios['memory/web'](by)),
+    ]),
+  ];
+}
+
+function createdBy(cell) {
+  return { ...runtimesOf(cell), warm: cell.runtimes.find(({ name }) => name === 'onnx-ts warm') };
 }
 
 /** Figures of a cell by runtime: `own`, `web`, `node`. */
@@ -124,19 +174,6 @@ export function timesText(cells) {
   const table = textTable(['', 'onnx-ts', 'web', 'node', 'ours/web', '', 'ours/node', ''], rows, [1, 2, 3, 4, 6]);
   const note = cells.some(isDisturbed) ? '\n\n~ the machine was busy: processor time instead of time' : '';
   return codeBlock(table + note);
-}
-
-function resourcesTable(cells) {
-  const rows = cells.map((cell) => {
-    const runtimes = Object.values(runtimesOf(cell));
-    return [
-      `${cell.model} ${cell.case}`,
-      ...runtimes.map((runtime) => (runtime ? milliseconds(runtime.loadMs) : '-')),
-      ...runtimes.map((runtime) => (runtime ? (runtime.peakBytes / 1e6).toFixed(0) : '-')),
-    ];
-  });
-  const columns = ['onnx-ts ms', 'web ms', 'node ms', 'onnx-ts MB', 'web MB', 'node MB'];
-  return textTable(['', ...columns], rows, [1, 2, 3, 4, 5, 6]);
 }
 
 function byName(a, b) {

@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { materializeModel } from '../materialize-models.mjs';
 import { cache, here, repository, results } from '../places.mjs';
-import { isSameCell, listCells } from './cells.mjs';
+import { firstCases, isSameCell, listCells } from './cells.mjs';
+import { measureCreation } from './creation.mjs';
 import { measureLimits } from './limits.mjs';
 import { reportText } from './report.mjs';
 
@@ -22,7 +23,12 @@ const help = `npm run benchmark:cpu -- [options]
   --missing            leaves out what the results have already
   --limits             measures what the machine allows as well
   --profile            measures the kernels of onnx-ts instead, for the figures of docs/cpu-kernels.md (see figures.mjs)
+  --creation           measures only how sessions are created: without and with a store, the first run, memory; about
+                       a quarter of a minute for each model, with the least of the thread counts
+  --rounds <n>         rounds of that; 3 by default
   --out <file>         results as JSON; benchmarks/results/cpu.json by default
+
+Without --profile and --creation, runs are measured, and then the creation of sessions.
 
 Each cell (model, case, thread count) has a process of its own for each runtime. Outputs are compared before anything is
 timed, then the runtimes take turns. Results are written after each cell, and the report beside them as Markdown, so that
@@ -39,6 +45,8 @@ const { values } = parseArgs({
     missing: { type: 'boolean', default: false },
     limits: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
+    creation: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '3' },
     out: { type: 'string', default: join(results, 'cpu.json') },
     help: { type: 'boolean', default: false },
   },
@@ -67,24 +75,42 @@ async function measureAll() {
     save(store);
   }
   const cells = listCells(listOf(values.models), threads);
-  const kept = values.profile ? 'profiles' : 'records';
-  const measure = values.profile ? profileCell : measureCell;
-  const wanted = values.missing
-    ? cells.filter((cell) => !store[kept].some((record) => isSameCell(record, cell)))
-    : cells;
-  for (const [at, cell] of wanted.entries()) {
+  const least = Math.min(...threads);
+  const created = firstCases(cells.filter((cell) => cell.threads === least));
+  const kept = (name, list) =>
+    list.filter((cell) => !values.missing || !store[name].some((record) => isSameCell(record, cell)));
+  const work = [
+    ...(values.profile
+      ? kept('profiles', cells).map((cell) => ({ name: 'profiles', measure: profileCell, cell }))
+      : []),
+    ...(values.profile || values.creation
+      ? []
+      : kept('records', cells).map((cell) => ({ name: 'records', measure: measureCell, cell }))),
+    ...(values.profile
+      ? []
+      : kept('creation', created).map((cell) => ({ name: 'creation', measure: createdCell, cell }))),
+  ];
+  for (const [at, { name, measure, cell }] of work.entries()) {
     if ((performance.now() - started) / 60e3 >= Number(values.minutes)) {
-      console.log(`${wanted.length - at} of ${wanted.length} left: go on with --missing`);
+      console.log(`${work.length - at} of ${work.length} left: go on with --missing`);
       break;
     }
     const date = new Date().toISOString().slice(0, 10);
     const record = { ...cell, date, ...measure(cell, await materializeModel(cell.model)) };
-    store[kept] = [...store[kept].filter((before) => !isSameCell(before, cell)), record];
+    store[name] = [...store[name].filter((before) => !isSameCell(before, cell)), record];
     save(store);
     console.log(lineOf(record));
     if (record.failures.length > 0) process.exitCode = 1;
   }
   console.log(`\n${reportText(store)}`);
+}
+
+function createdCell(cell, folder) {
+  const bench = (peers, options) => {
+    const against = peers.length > 0 ? ['--against', peers.join(',')] : [];
+    return runCommand('bench', cell, folder, [...options, ...against]);
+  };
+  return measureCreation(cell, { bench, peers: listOf(values.against), rounds: Number(values.rounds), cache });
 }
 
 /** Where one peer fails, the others are measured without it. */
@@ -171,8 +197,8 @@ function withoutPaths(text) {
 /** @throws Error when the file was written on another kind of machine */
 function openResults(file) {
   const machine = { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: availableParallelism(), node: process.version };
-  if (!existsSync(file)) return { machine, limits: [], records: [], profiles: [] };
-  const store = JSON.parse(readFileSync(file, 'utf8'));
+  if (!existsSync(file)) return { machine, limits: [], records: [], profiles: [], creation: [] };
+  const store = { creation: [], ...JSON.parse(readFileSync(file, 'utf8')) };
   if (JSON.stringify(store.machine) !== JSON.stringify(machine)) {
     const { cpu, cores, node } = store.machine;
     throw new Error(
@@ -190,7 +216,7 @@ function save(store) {
 
 function lineOf({ model, case: name, threads, runtimes, runMs, failures }) {
   const times = runtimes
-    ? runtimes.map((runtime) => `${runtime.name} ${runtime.p50Ms.toFixed(1)} ms`)
+    ? runtimes.map(({ name, p50Ms, loadMs }) => `${name} ${p50Ms?.toFixed(1) ?? `created in ${loadMs.toFixed(0)}`} ms`)
     : [`profiled run ${runMs?.toFixed(1)} ms`];
   const failed = failures.map(({ runtime, reason }) => `${runtime}: ${reason.split('\n')[0]}`);
   return `${model} ${name}, ${threads} threads: ${[...times, ...failed].join(', ')}`;

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { meta } from '../../../examples/digits/samples.mjs';
+import { browserPath, launchBrowser } from '../../../scripts/browser.ts';
 import { buildPage } from '../build.mjs';
 import { servePage } from '../serve.mjs';
-import { browserPath, launchBrowser } from './browser.ts';
 
 /** What a page shows once it has read all test images. */
 interface Shown {

@@ -237,4 +237,9 @@ it('bench', async () => {
   };
   expect(measurements).toHaveLength(1);
   expect(measurements[0].runs).toBeGreaterThan(0);
+  const brief = ['--seconds', '0', '--warmup', '0', '--artifacts', join(folder, 'store')];
+  expect(await runCli(['bench', model, ...brief, '--json', json, ...reference])).toBe(0);
+  const [first] = JSON.parse(readFileSync(json, 'utf8')).measurements;
+  expect(first).toMatchObject({ runs: 1, p50Ms: first.firstRunMs });
+  expect(first.loadCpuMs).toBeGreaterThan(0);
 });

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { listOf } from './comma-list.ts';
-import { parseDimSizes, seconds, wholeNumber } from './options.ts';
+import { parseDimSizes, parsePins, seconds, wholeNumber } from './options.ts';
 import { parseProviders } from './providers.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -27,4 +27,18 @@ it('knows its providers', () => {
   expect(() => parseProviders('tpu')).toThrow('there is no provider "tpu"');
   expect(() => parseProviders('cpu,cpu')).toThrow('named twice');
   expect(() => parseProviders('')).toThrow('at least one');
+});
+
+it('reads pins', () => {
+  expect(parsePins(['op:MatMul=cpu', '/layer.(1|2)/=webgpu', 'a=b=cpu', 'op:/Conv/=cpu'])).toEqual([
+    { op: 'MatMul', provider: 'cpu' },
+    { node: /layer.(1|2)/, provider: 'webgpu' },
+    { node: 'a=b', provider: 'cpu' },
+    { op: /Conv/, provider: 'cpu' },
+  ]);
+  for (const text of ['MatMul', '=cpu', 'x=', '/(/=cpu']) expect(() => parsePins([text])).toThrow(UsageError);
+});
+
+it('knows what this machine may have', () => {
+  expect(parseProviders('auto')).toEqual(['cpu', 'webgpu']);
 });

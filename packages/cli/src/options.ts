@@ -1,7 +1,8 @@
 // Options that several commands share, and how their texts become values.
 
 import { availableParallelism } from 'node:os';
-import type { Command } from 'commander';
+import type { PlacementPin, PlacementStrategy } from '@onnx-ts/core';
+import { type Command, Option } from 'commander';
 import { knownProviders } from './providers.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -27,14 +28,71 @@ export function withDims(command: Command): Command {
   return command.option('-d, --dim <name=size>', 'size of a symbolic dim, for example batch=1; repeatable', append);
 }
 
+/** For commands that test or measure: providers in order of preference. */
 export function withProviders(command: Command): Command {
-  return command
-    .option(
-      '-p, --provider <ids>',
-      `providers in order of preference, comma-separated: ${knownProviders.join(', ')}`,
-      'cpu',
-    )
-    .option('-t, --threads <n>', `threads to use; here ${defaultThreads()} by default`, wholeNumber('--threads', 1));
+  return withThreads(
+    command
+      .option(
+        '-p, --provider <ids>',
+        `providers in order of preference, comma-separated: ${knownProviders.join(', ')}`,
+        'cpu',
+      )
+      .addOption(placementOption('first')),
+  );
+}
+
+/** For commands that do what a user's program would: providers to choose from. */
+export function withPlacement(command: Command): Command {
+  return withThreads(
+    command
+      .option(
+        '-p, --provider <ids>',
+        `providers to choose from, comma-separated: ${knownProviders.join(', ')}; or auto for what this machine has`,
+        'auto',
+      )
+      .addOption(placementOption('auto'))
+      .option(
+        '--pin <node=provider>',
+        'run a node on this provider: its name, /pattern/, or op:TYPE for all of a type; repeatable',
+        append,
+      ),
+  );
+}
+
+function placementOption(usual: PlacementStrategy): Option {
+  return new Option(
+    '--placement <how>',
+    'which provider runs a node: the plan that takes the least time, or the first that can',
+  )
+    .choices(['auto', 'first'])
+    .default(usual);
+}
+
+function withThreads(command: Command): Command {
+  return command.option(
+    '-t, --threads <n>',
+    `threads to use; here ${defaultThreads()} by default`,
+    wholeNumber('--threads', 1),
+  );
+}
+
+/** @throws UsageError */
+export function parsePins(texts: readonly string[] = []): PlacementPin[] {
+  return texts.map((text) => {
+    const at = text.lastIndexOf('=');
+    const [what, provider] = [text.slice(0, at), text.slice(at + 1)];
+    if (at <= 0 || !provider) throw new UsageError(`--pin wants NODE=PROVIDER, such as op:MatMul=cpu, not "${text}"`);
+    const isOperator = what.startsWith('op:');
+    const name = isOperator ? what.slice(3) : what;
+    const pattern = /^\/(.+)\/$/.exec(name);
+    let wanted: string | RegExp = name;
+    try {
+      if (pattern) wanted = new RegExp(pattern[1]);
+    } catch {
+      throw new UsageError(`--pin has "${name}", which is no regular expression`);
+    }
+    return isOperator ? { op: wanted, provider } : { node: wanted, provider };
+  });
 }
 
 /** As many as there are cores, but not more than help one model. */
@@ -64,11 +122,12 @@ export function wholeNumber(option: string, least: number): (text: string) => nu
   };
 }
 
-/** Parser of an option in seconds. */
-export function seconds(option: string): (text: string) => number {
+/** Parser of an option in seconds. @param least 0 where none at all means something */
+export function seconds(option: string, least?: 0): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (text.trim() === '' || !(value > 0) || value === Infinity) {
+    const isEnough = least === undefined ? value > 0 : value >= least;
+    if (text.trim() === '' || !isEnough || value === Infinity) {
       throw new UsageError(`${option} wants a number of seconds, not "${text}"`);
     }
     return value;

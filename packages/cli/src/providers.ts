@@ -12,16 +12,21 @@ const loaders: Readonly<Record<string, () => Promise<ProviderFactory>>> = {
 
 export const knownProviders: readonly string[] = Object.keys(loaders);
 
+/** All that a session may choose from: what the text `auto` stands for. */
+const automatic: readonly string[] = ['cpu', 'webgpu'];
+
 /**
- * @param text ids separated by commas
+ * @param text ids separated by commas, or `auto`
  * @throws UsageError for an unknown or repeated id
  */
 export function parseProviders(text: string): string[] {
-  const ids = listOf(text);
+  const ids = text.trim() === 'auto' ? [...automatic] : listOf(text);
   if (ids.length === 0) throw new UsageError('--provider wants at least one provider');
   for (const [at, id] of ids.entries()) {
     if (!Object.hasOwn(loaders, id)) {
-      throw new UsageError(`there is no provider "${id}"; known are ${knownProviders.join(', ')}`);
+      throw new UsageError(
+        `there is no provider "${id}"; known are ${knownProviders.join(', ')}, and auto for what this machine has`,
+      );
     }
     if (ids.indexOf(id) !== at) throw new UsageError(`the provider "${id}" is named twice`);
   }

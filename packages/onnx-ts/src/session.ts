@@ -1,25 +1,24 @@
-// Core's session, with providers chosen when the caller names none.
+// Core's session, with the providers that the host may have when the caller names none.
 
 import {
   InferenceSession as CoreSession,
   createSession as createCoreSession,
   type ModelSource,
-  type ProviderFactory,
   type SessionOptions,
 } from '@onnx-ts/core';
 import { cpu } from '@onnx-ts/cpu';
-
-/** What every host can use. */
-function defaultProviders(): readonly ProviderFactory[] {
-  return [cpu()];
-}
+import { webgpuWhenNeeded } from './webgpu-when-needed.ts';
 
 /**
- * Loads and compiles a model, on the CPU provider unless `options.providers` says otherwise.
+ * Loads and compiles a model. Unless `options.providers` says otherwise it runs on the CPU or, where this host has a GPU
+ * that makes it faster, there; `session.explain()` tells why.
  * @throws OnnxTsError as core's `createSession`
  */
 export function createSession(source: ModelSource, options: SessionOptions = {}): Promise<CoreSession> {
-  return createCoreSession(source, { ...options, providers: options.providers ?? defaultProviders() });
+  if (options.providers || options.executionProviders) return createCoreSession(source, options);
+  // What was compiled ahead of time was compiled for the CPU.
+  const providers = options.artifacts?.isPrecompiled ? [cpu()] : [cpu(), webgpuWhenNeeded()];
+  return createCoreSession(source, { ...options, providers });
 }
 
 /** A session; see `createSession`. */

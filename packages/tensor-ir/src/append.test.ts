@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { appendInPlace } from './append.ts';
 import { Dim } from './dim.ts';
-import { add, elementAt, mul } from './expr.ts';
+import { add, dimension, elementAt, lt, mul, toIndex } from './expr.ts';
 import { type FusedProgram, fuseProgram } from './fuse.ts';
 import { printKernel } from './print.ts';
 import { type Program, type Source, StageBuilder } from './stage.ts';
@@ -115,5 +115,52 @@ describe('appendInPlace', () => {
     const outputs = [joined(builder, before, more), joined(builder, before, before)];
     const { appends } = grow(program([before, more], builder, outputs));
     expect(appends.map((append) => append.input)).toEqual([before]);
+  });
+
+  describe('a scatter into a longer copy', () => {
+    /** `fresh` goes to the positions of `places` in the past and what is new, which begins with zeros. */
+    function scattered(builder: StageBuilder, before: TensorRef, more: TensorRef) {
+      const places = newTensorRef('places', 'int32', size('new'));
+      const present = builder.scatter(
+        'float32',
+        [2, before.shape[1].add(more.shape[1]), 4],
+        ([i, t, k]) => elementAt(before, [i, t, k], { when: lt(t, dimension(before.shape[1])), otherwise: 0 }),
+        more.shape,
+        ([i, t, k]) => ({
+          destination: [i, toIndex(elementAt(places, [t])), k],
+          value: elementAt(more, [i, t, k]),
+        }),
+      );
+      return { places, present };
+    }
+
+    it('fills what is new and writes to the places', () => {
+      const [before, more] = [past(), fresh()];
+      const builder = new StageBuilder();
+      builder.name = 'present';
+      const { places, present } = scattered(builder, before, more);
+      const { fused, appends } = grow(program([before, more, places], builder, [present]));
+      expect(appends).toMatchObject([{ input: before, axis: 1, overwrites: true }]);
+      expect(text(fused)).toMatchInlineSnapshot(`
+        "kernel present scatter
+          param fresh float32[2, new, 4]
+          param places int32[new]
+          present float32[2, new + past, 4] = scatter along 1 from past
+            [i, j < new, k] = 0
+            set over ui < 2, uj < new, uk < 4: [ui, index(places[uj]), uk] = fresh[ui, uj, uk]
+          output out0 float32[2, new + past, 4] in [2, capacity#new + past, 4] = present"
+      `);
+    });
+
+    it('is left alone where somebody else reads the past', () => {
+      const [before, more] = [past(), fresh()];
+      const builder = new StageBuilder();
+      builder.name = 'present';
+      const { places, present } = scattered(builder, before, more);
+      builder.name = 'other';
+      const other = builder.map('float32', before.shape, (index) => mul(elementAt(before, index), 2));
+      const { appends } = grow(program([before, more, places], builder, [present, other]));
+      expect(appends).toEqual([]);
+    });
   });
 });

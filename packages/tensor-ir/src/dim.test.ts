@@ -171,6 +171,46 @@ describe('order and broadcast', () => {
       ),
     ).toThrow('cannot be broadcast');
   });
+
+  const n = Dim.symbol('n');
+  const m = Dim.symbol('m');
+  const truncated = n.sub(1).max(0).floorDiv(2).add(n.sub(1).min(0).ceilDiv(2)).add(1);
+
+  it.each([
+    ['the same again', n.broadcast(m).broadcast(n), 'broadcast(m, n)'],
+    ['in any order', m.broadcast('k').broadcast(n).key, n.broadcast(Dim.symbol('k').broadcast(m)).key],
+    ['a size cut at a constant', n.broadcast(n.min(512)), 'n'],
+    ['a size cut at a constant or more', n.broadcast(n.min(m.add(1))), 'n'],
+    ['a size cut at any other', n.broadcast(n.min(m)), 'broadcast(min(m, n), n)'],
+    ['a size that is 1 at least', n.broadcast(n.max(1)), 'n'],
+    ['a size that is 2 at least', n.broadcast(n.max(2)), 'broadcast(max(2, n), n)'],
+    ['a quotient rounded to zero', n.add(1).floorDiv(2).broadcast(truncated), 'floordiv(n + 1, 2)'],
+    ['twice that', n.add(1).floorDiv(2).mul(2).broadcast(truncated.mul(2)), '2*floordiv(n + 1, 2)'],
+  ])('of %s', (_what, dim, expected) => {
+    expect(String(dim)).toBe(expected);
+  });
+
+  it('leaves out what never decides', () => {
+    const sizes = [n, m, n.min(3), n.max(1), n.max(2), truncated, n.add(1).floorDiv(2), n.mul(2), n.max(1).mul(2)];
+    for (const a of sizes) {
+      for (const b of sizes) {
+        for (let at = 0; at < 36; at++) {
+          const binding = new Map([
+            ['n', Math.floor(at / 6)],
+            ['m', at % 6],
+          ]);
+          const [x, y] = [a.evaluate(binding), b.evaluate(binding)];
+          if (x !== y && x !== 1 && y !== 1) continue;
+          expect(a.broadcast(b).evaluate(binding), `${a} and ${b} at ${[...binding]}`).toBe(x === 1 ? y : x);
+        }
+      }
+    }
+  });
+
+  it('divides twice', () => {
+    expect(n.add(1).floorDiv(2).add(1).floorDiv(2).key).toBe('floordiv(n + 3, 4)');
+    expect(n.sub(1).min(0).add(1).floorDiv(2).key).toBe('0');
+  });
 });
 
 describe('the rest', () => {

@@ -172,8 +172,10 @@ export class Dim {
     if (b !== undefined && b > 0) {
       const { multiple, rest } = this.#splitMultiple(b);
       if (multiple.terms.length > 0) return multiple.floorDiv(b).add(rest.floorDiv(b));
+      const least = Math.floor(this.lowerBound / b);
+      if (least === Math.floor(this.upperBound / b)) return Dim.constant(least);
       const inner = this.#asQuotient();
-      if (inner && inner.divisor > 0) return inner.dividend.floorDiv(inner.divisor * b);
+      if (inner) return inner.dividend.floorDiv(inner.divisor * b);
     }
     return Dim.#atom('floordiv', this, divisor);
   }
@@ -216,15 +218,63 @@ export class Dim {
     return this.key < right.key ? Dim.#atom('max', this, right) : Dim.#atom('max', right, this);
   }
 
-  /** Size of the result when axes of these two sizes are broadcast together; a size of 1 gives way to the other. */
+  /**
+   * Size of the result when axes of these two sizes are broadcast together; a size of 1 gives way to the other. Where one
+   * of them is the result whenever they fit, it is that one alone: whether they fit is for whoever binds sizes to check.
+   */
   broadcast(other: DimLike): Dim {
     const right = Dim.from(other);
     if (this.is(1) || this.equals(right)) return right;
     if (right.is(1)) return this;
-    // A constant other than 1 decides: the other side must be equal to it or 1, which binding checks.
     if (this.constant !== undefined) return this;
     if (right.constant !== undefined) return right;
-    return this.key < right.key ? Dim.#atom('broadcast', this, right) : Dim.#atom('broadcast', right, this);
+    const parts = new Map<string, Dim>();
+    for (const part of [...this.#broadcastParts(), ...right.#broadcastParts()]) parts.set(part.key, part);
+    for (const part of [...parts.values()]) {
+      for (const rest of parts.values()) {
+        if (rest === part || !part.#givesWayTo(rest)) continue;
+        parts.delete(part.key);
+        break;
+      }
+    }
+    const sorted = [...parts.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    return sorted.reduce((joint, part) => Dim.#atom('broadcast', joint, part));
+  }
+
+  /** The only factor of the only term. */
+  get #bareAtom(): Atom | undefined {
+    const [term] = this.terms;
+    return this.terms.length === 1 && term.coefficient === 1 && term.atoms.length === 1 ? term.atoms[0] : undefined;
+  }
+
+  #broadcastParts(): readonly Dim[] {
+    const atom = this.#bareAtom;
+    return atom?.kind === 'broadcast' ? [...atom.a!.#broadcastParts(), ...atom.b!.#broadcastParts()] : [this];
+  }
+
+  /** True when broadcasting this together with `other`, if they fit, always gives `other`. */
+  #givesWayTo(other: Dim): boolean {
+    const atom = this.#bareAtom;
+    if (atom?.kind === 'min') {
+      // Where the other is 1, so is this.
+      const bound = atom.a!.equals(other) ? atom.b! : atom.b!.equals(other) ? atom.a! : undefined;
+      if (bound && bound.lowerBound >= 1) return true;
+    }
+    return this.#isClampedAtOne(other);
+  }
+
+  /** True when this is `other` with a bound below, and where that counts, this is 1 or `other` is not. */
+  #isClampedAtOne(other: Dim): boolean {
+    for (const [at, { coefficient, atoms }] of this.terms.entries()) {
+      if (atoms.length !== 1 || coefficient <= 0) continue;
+      const clamp = clampIn(atoms[0]);
+      if (!clamp) continue;
+      const rest = Dim.collect(this.terms.filter((_, term) => term !== at));
+      if (rest.constant === undefined || !rest.add(clamp.free.#times(coefficient)).equals(other)) continue;
+      const [clamped, below] = [clamp.least, clamp.below].map((value) => rest.constant! + coefficient * value);
+      if (clamped === 1 || below < 1) return true;
+    }
+    return false;
   }
 
   /** Least value, given that every symbol is at least 0. */
@@ -312,13 +362,15 @@ export class Dim {
     return { multiple: Dim.collect(multiple), rest: Dim.collect(rest) };
   }
 
-  /** Reads `floordiv(a, c)` with constant c. */
+  /** Reads `floordiv(a, c) + d` with constants c > 0 and d as one quotient. */
   #asQuotient(): { dividend: Dim; divisor: number } | undefined {
-    const [term] = this.terms;
-    if (this.terms.length !== 1 || term.coefficient !== 1 || term.atoms.length !== 1) return undefined;
+    const [term, rest] = this.terms;
+    if (this.terms.length > 2 || (rest && rest.atoms.length > 0)) return undefined;
+    if (term.coefficient !== 1 || term.atoms.length !== 1) return undefined;
     const [atom] = term.atoms;
     const divisor = atom.b?.constant;
-    return atom.kind === 'floordiv' && divisor !== undefined ? { dividend: atom.a!, divisor } : undefined;
+    if (atom.kind !== 'floordiv' || divisor === undefined || divisor <= 0) return undefined;
+    return { dividend: atom.a!.add((rest?.coefficient ?? 0) * divisor), divisor };
   }
 
   #bound(sign: 1 | -1): number {
@@ -341,6 +393,29 @@ export class Dim {
 }
 
 const zero = Dim.collect([]);
+
+/**
+ * Reads `max(c, x)`, or `floordiv(max(c, x), n)`, with constants: what it would be without the bound (`free`), its least
+ * value, and the greatest value that `free` has where the bound counts (`below`).
+ */
+function clampIn({ kind, a, b }: Atom): { free: Dim; least: number; below: number } | undefined {
+  if (kind === 'max') {
+    const [bound, free] = a!.constant !== undefined ? [a!.constant, b!] : [b!.constant, a!];
+    return bound === undefined ? undefined : { free, least: bound, below: bound - 1 };
+  }
+  const [term] = a?.terms ?? [];
+  const divisor = b?.constant;
+  if (kind !== 'floordiv' || divisor === undefined || divisor <= 0) return undefined;
+  if (a!.terms.length !== 1 || term.coefficient !== 1 || term.atoms.length !== 1) return undefined;
+  const inner = clampIn(term.atoms[0]);
+  return (
+    inner && {
+      free: inner.free.floorDiv(divisor),
+      least: Math.floor(inner.least / divisor),
+      below: Math.floor(inner.below / divisor),
+    }
+  );
+}
 
 function divideTerm(a: Term, b: Term): Term | undefined {
   if (a.coefficient % b.coefficient !== 0) return undefined;

@@ -4,7 +4,7 @@ import type { Expr } from './expr.ts';
 
 /** Numbers expressions so that two get the same number exactly when they mean the same by structure. */
 export class ExprNumbering {
-  readonly #byNode = new WeakMap<Expr, number>();
+  readonly #byNode = new Map<Expr, number>();
   readonly #byKey = new Map<string, number>();
 
   of(e: Expr): number {

@@ -1,6 +1,6 @@
 // Second half of fusion: which stages share a kernel, and which tensors remain in memory.
 
-import { productOf } from './dim.ts';
+import { type Dim, productOf } from './dim.ts';
 import { elementAt } from './expr.ts';
 import type { Kernel, KernelClass, KernelOutput } from './kernel.ts';
 import { axesFor, type MapStage, type Program, type ReduceStage, type Source, type Stage, sourcesOf } from './stage.ts';
@@ -25,7 +25,16 @@ interface Group {
 
 /** Rows of fewer than so many, over lanes of at least so many elements, are better spread over several kernels. */
 export const fewRows = 2;
-export const longLane = 1 << 15;
+const longLane = 1 << 15;
+
+/** The same where some sizes are unknown: elements for each point of the axes that are. */
+const wideLane = 128;
+
+/** Whether lanes of these sizes are long, or are likely to be at some sizes that are unknown. */
+export function isLongLane(sizes: readonly Dim[]): boolean {
+  const known = sizes.flatMap(({ constant }) => constant ?? []).reduce((product, size) => product * size, 1);
+  return known >= (known === productOf(sizes).constant ? longLane : wideLane);
+}
 
 export function fuseProgram(program: Program): FusedProgram {
   const substituted = substituteStages(program);
@@ -164,8 +173,8 @@ class Grouping {
     if (!rows.every((axis, at) => axis.size.equals(axes[at].size))) return false;
     if (group.class === 'pointwise' && axesOfStage(group.stages[0]).length < rowRank) return false;
     const rowCount = productOf(rows.map((axis) => axis.size)).constant;
-    const lane = productOf(axes.slice(rowRank).map((axis) => axis.size)).constant;
-    if (rowCount !== undefined && rowCount < fewRows && lane !== undefined && lane >= longLane) return false;
+    const lane = axes.slice(rowRank).map((axis) => axis.size);
+    if (rowCount !== undefined && rowCount < fewRows && isLongLane(lane)) return false;
     return group.stages.every((member) => readsByRows(stage, member, rowRank)) && this.#readsNoView(stage, group);
   }
 
@@ -297,6 +306,8 @@ function emit(
       tensors.set(stage, tensor);
       kernelOutputs.push({ stage: rebuilt[at], tensor });
     }
+    // Tables that an operator makes and then has no use for.
+    if (kernelOutputs.length === 0) continue;
     const names = new Set<unknown>();
     for (const stage of group.stages) for (const origin of origins.get(stage) ?? [stage.origin]) names.add(origin);
     const isPlainReduce = group.class === 'row' && group.stages.length === 1;

@@ -1,15 +1,18 @@
 export * from './affine.ts';
-export { type AppendedTensor, appendInPlace } from './append.ts';
+export { type AppendCandidate, type AppendedTensor, appendInPlace } from './append.ts';
 export * from './dim.ts';
 export { decodeDim, type EncodedDim, encodeDim } from './dim-codec.ts';
 export { DimProgram } from './dim-program.ts';
 export * from './dtype.ts';
+export * from './epilogue.ts';
 export * from './expr.ts';
 export * from './expr-number.ts';
 export { type FusedProgram, fuseProgram } from './fuse.ts';
 export * from './inline.ts';
 export { integerProducts } from './integer-products.ts';
 export { type InterpretOptions, interpretProgram, interpretStage } from './interpret.ts';
+export { type FoldOp, foldOf } from './interpret-fold.ts';
+export { readAt, writerOf } from './interpret-memory.ts';
 export * from './kernel.ts';
 export { assignLayouts } from './layout.ts';
 export * from './loops.ts';
@@ -24,6 +27,9 @@ export {
   printStage,
 } from './print.ts';
 export * from './print-loops.ts';
+export { bitcastFunction, castFunction, constantValue } from './scalar-casts.ts';
+export { binaryFunction, compareFunction, type ScalarValue, testFunction, unaryFunction } from './scalar-ops.ts';
+export { type SharedNumbers, shareNumbers } from './share-numbers.ts';
 export { splitReductions } from './split-reductions.ts';
 export * from './stage.ts';
 export * from './structure.ts';

@@ -154,7 +154,12 @@ class StageRun {
         this.#scan(stage, out);
         break;
       case 'scatter':
-        this.#fill(out, stage.initialAxes, stage.initial);
+        this.#fill(
+          out,
+          stage.initialAxes,
+          stage.initial,
+          stage.kept && { along: stage.kept.along, offset: stage.kept.length.evaluate(this.#binding) },
+        );
         this.#scatter(stage, out);
         break;
       case 'recurrence':

@@ -45,3 +45,8 @@ export function checkOrigins(kernel: Kernel): unknown[] {
     return found;
   });
 }
+
+/** As the weights of an attention and its values are multiplied: neither is a weight of the model. */
+export function multipliesResults({ class: kind, params }: Kernel): boolean {
+  return kind === 'contraction' && params.filter(({ isConstant }) => !isConstant).length >= 2;
+}

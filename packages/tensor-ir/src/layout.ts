@@ -1,7 +1,7 @@
 // Layout assignment: images that convolutions and pools read and write are stored channels-last, so that a window's channels
 // are contiguous; what lies between them follows. Nobody else notices: indices stay logical.
 
-import { type Axis, type Expr, elementAt, rewrite } from './expr.ts';
+import { type Axis, childrenOf, type Expr, elementAt, rewrite } from './expr.ts';
 import type { FusedProgram } from './fuse.ts';
 import type { Kernel } from './kernel.ts';
 import { writePermuted } from './permuted-results.ts';
@@ -158,8 +158,9 @@ function windowedImage(kernel: Kernel): TensorRef | undefined {
   if (kernel.class !== 'contraction' || head.kind !== 'reduce') return undefined;
   for (const load of loadsOf(head.body)) {
     if (load.source.kind !== 'tensor' || load.source.isConstant) continue;
-    if (load.index.length >= 3 && load.index.every((e, at) => (at < 2 ? !mixes(e, head, true) : mixes(e, head, false))))
-      return load.source;
+    const isImage = (e: Expr, at: number): boolean =>
+      at < 2 ? !mixes(e, head, true) || isOfGroup(e, head) : mixes(e, head, false);
+    if (load.index.length >= 3 && load.index.every(isImage)) return load.source;
   }
   return undefined;
 }
@@ -185,6 +186,22 @@ function mixes(index: Expr, stage: ReduceStage, sized: boolean): boolean {
   const axes = axesIn([index]);
   const counts = (axis: Axis): boolean => axes.has(axis) && !(sized && axis.size.is(1));
   return stage.axes.some(counts) && stage.over.some(counts);
+}
+
+/**
+ * True for the channels of a convolution in wide groups: of the result's channel only a quotient counts, its group. Narrow
+ * groups are read as they are.
+ */
+function isOfGroup(index: Expr, stage: ReduceStage): boolean {
+  if (index.kind === 'axis') return !stage.axes.includes(index.axis);
+  return (
+    (index.kind === 'binary' && index.op === 'div' && isWideGroup(index.b)) ||
+    childrenOf(index).every((e) => isOfGroup(e, stage))
+  );
+}
+
+function isWideGroup(members: Expr): boolean {
+  return members.kind === 'dim' && (members.dim.constant ?? 0) >= fewestChannels;
 }
 
 /** True when the reading stage moves through the tensor as through its result, one to one or shifted. */
@@ -225,7 +242,9 @@ function channelwiseWeight(kernel: Kernel): TensorRef | undefined {
   const [head] = kernel.stages;
   if (kernel.class !== 'contraction' || head.kind !== 'reduce') return undefined;
   const loads = loadsOf(head.body);
-  const image = loads.find((load) => isFastest(load, head.axes[1]));
+  const image = loads.find(
+    (load) => isFastest(load, head.axes[1]) && !load.index.some((e) => mixes(e, head, true) && isOfGroup(e, head)),
+  );
   const weight = loads.find((load) => load.source.kind === 'tensor' && load.source.isConstant);
   if (!image || !weight || weight.source.kind !== 'tensor' || weight.index.length < 2) return undefined;
   if (kernel.stages.slice(1).some((stage) => readsTensor(stage, weight.source as TensorRef))) return undefined;

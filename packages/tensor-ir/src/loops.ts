@@ -39,7 +39,7 @@ export interface Reduction {
   readonly op: ReduceOp;
   readonly value: Expr;
   /**
-   * For argmax and argmin: `variable` becomes the `position` (int64) of the best value, `best` holds that value; ties go
+   * For argmax and argmin: `variable` becomes the `position` (int32) of the best value, `best` holds that value; ties go
    * to the least position, or to the greatest with `selectLast`; NaN wins over everything. A nest over no iterations
    * leaves both as they were.
    */

@@ -1,6 +1,7 @@
 // Text of expressions: infix, with as few parentheses as possible, and large shared parts named once.
 
 import type { Dim } from './dim.ts';
+import type { ExprType } from './dtype.ts';
 import { type Axis, type BinaryOp, type CompareOp, childrenOf, type Expr } from './expr.ts';
 import { ExprNumbering } from './expr-number.ts';
 import type { Source } from './stage.ts';
@@ -12,6 +13,8 @@ export interface Naming {
   dim(dim: Dim): Dim;
   /** Adds the type to each constant, so that the text alone says it. */
   readonly typedConstants: boolean;
+  /** What a constant is called where its value does not matter; absent or undefined: the value is written. */
+  constant?(type: ExprType, value: number | bigint): string | undefined;
 }
 
 /** An expression printed with the definitions that it needs first. */
@@ -121,6 +124,8 @@ class ExprPrinter {
   #print(e: Expr): Text {
     switch (e.kind) {
       case 'const': {
+        const name = this.#naming.constant?.(e.type, e.value);
+        if (name !== undefined) return atom(name);
         const value = e.type === 'bool' ? String(Boolean(e.value)) : numberText(e.value);
         if (this.#naming.typedConstants) return atom(`${value}:${e.type}`);
         return { text: value, precedence: value.startsWith('-') ? unaryPrecedence : primary };

@@ -2,6 +2,7 @@
 // kernels are found.
 
 import { Dim } from './dim.ts';
+import type { ExprType } from './dtype.ts';
 import type { Axis, Expr } from './expr.ts';
 import type { Kernel } from './kernel.ts';
 import { type Naming, printExprs } from './print-expr.ts';
@@ -48,6 +49,20 @@ export function canonicalKernel(kernel: Kernel): CanonicalKernel {
   const names = new NumberedNames();
   const key = kernelLines(kernel, 'kernel', names).join('\n');
   return { key, symbols: names.symbols };
+}
+
+export interface KernelPattern {
+  /** Equal for kernels that are equal but for the values of their numbers. */
+  readonly key: string;
+  /** Values of those numbers in the order in which the key names them, each once. */
+  readonly numbers: readonly number[];
+}
+
+/** Like `canonicalKernel`, with names for the float32 constants that `isFree` accepts. */
+export function kernelPattern(kernel: Kernel, isFree: (value: number) => boolean): KernelPattern {
+  const names = new NumberedNames(isFree);
+  const key = kernelLines(kernel, 'kernel', names).join('\n');
+  return { key, numbers: names.numbers };
 }
 
 /** The key of `canonicalKernel`. */
@@ -102,7 +117,22 @@ class NumberedNames implements StageNaming {
   readonly #sources = new Map<Source, string>();
   readonly #symbols = new Map<string, Dim>();
   readonly #dims = new Map<string, Dim>();
+  readonly #numbers = new Map<number, string>();
+  readonly #isFree: (value: number) => boolean;
   #axes = new Map<Axis, string>();
+
+  constructor(isFree: (value: number) => boolean = () => false) {
+    this.#isFree = isFree;
+  }
+
+  get numbers(): readonly number[] {
+    return [...this.#numbers.keys()];
+  }
+
+  constant(type: ExprType, value: number | bigint): string | undefined {
+    if (type !== 'float32' || typeof value !== 'number' || !this.#isFree(value)) return undefined;
+    return numbered(value, 'n', this.#numbers);
+  }
 
   get symbols(): readonly string[] {
     return [...this.#symbols.keys()];
@@ -222,7 +252,8 @@ function stageLines(stage: Stage, names: StageNaming): string[] {
         const guard = stage.guard ? ` when ${texts[rank + 1]}` : '';
         return [`${stage.combine} over ${axes}: [${texts.slice(0, rank).join(', ')}] = ${texts[rank]}${guard}`];
       });
-      return [`${name} ${type} = scatter`, ...[...initial, ...updates].map(indent)];
+      const kept = stage.kept ? ` along ${stage.kept.along} from ${names.dim(stage.kept.length)}` : '';
+      return [`${name} ${type} = scatter${kept}`, ...[...initial, ...updates].map(indent)];
     }
     case 'recurrence':
       return [

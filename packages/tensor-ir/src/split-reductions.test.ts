@@ -67,6 +67,40 @@ describe('reductions to one result', () => {
   });
 });
 
+describe('reductions of unknown length', () => {
+  const [batch, rows] = [Dim.symbol('batch'), Dim.symbol('rows')];
+  const reductionOf = (sizes: readonly Dim[]): Program => {
+    const x = newTensorRef('x', 'float32', sizes);
+    const stages = new StageBuilder();
+    const result = stages.reduce('max', 'float32', [], sizes, (_, at) => mul(elementAt(x, at), 2));
+    const tensor = newTensorRef('y', 'float32', []);
+    return { inputs: [x], stages: stages.stages, outputs: [{ tensor, source: result }] };
+  };
+
+  it('have the outer axes for blocks, as many as leave long ones', () => {
+    const program = reductionOf([batch, rows, Dim.constant(4), Dim.constant(128)]);
+    const split = splitReductions(program);
+    verifyProgram(split);
+    expect(split.stages.map((stage) => stage.shape.map(String))).toEqual([['batch', 'rows', '4'], []]);
+    const { kernels } = fuseProgram(split);
+    for (const kernel of kernels) verifyKernel(kernel);
+    expect(kernels.length).toBe(2);
+    const [x] = program.inputs;
+    const inputs = new Map([[x, { dtype: 'float32' as const, dims: [3, 5, 4, 128], data: values.slice(0, 7680) }]]);
+    const sizes = new Map([
+      ['batch', 3],
+      ['rows', 5],
+    ]);
+    const [got, want] = [split, program].map((one) => interpretProgram(one, inputs, sizes).get(one.outputs[0].tensor));
+    expect(got).toEqual(want);
+  });
+
+  it('are left alone where blocks would be short, or unknown', () => {
+    for (const program of [reductionOf([batch, Dim.constant(64)]), reductionOf([Dim.constant(512), rows])])
+      expect(splitReductions(program)).toBe(program);
+  });
+});
+
 it('leaves alone what has several results, is short, or has no divisor', () => {
   for (const program of [
     reduction('sum', [8], [height * width]),

@@ -71,6 +71,8 @@ export interface Segment {
  */
 export interface ScatterStage extends StageBase {
   readonly kind: 'scatter';
+  /** What is in place: the elements before `length` along an axis, which `initialAxes` leave out. See `appendInPlace`. */
+  readonly kept?: { readonly along: number; readonly length: Dim };
   readonly initialAxes: readonly Axis[];
   readonly initial: Expr;
   readonly axes: readonly Axis[];

@@ -164,6 +164,7 @@ export function readsByRows(stage: Stage, source: Source, rowRank: number): bool
 export function symbolsOfStage(stage: Stage, into: Set<string> = new Set()): Set<string> {
   for (const dim of stage.shape) dim.symbols(into);
   if (stage.kind === 'segments') for (const { offset } of stage.segments) offset.symbols(into);
+  if (stage.kind === 'scatter') stage.kept?.length.symbols(into);
   for (const { axes, body } of bodiesOf(stage)) {
     for (const axis of axes) axis.size.symbols(into);
     walk(body, (e) => {

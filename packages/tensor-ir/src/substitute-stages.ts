@@ -14,6 +14,7 @@ import {
   sourcesOf,
 } from './stage.ts';
 import {
+  axesIn,
   costOf,
   indexMapLoad,
   isGenerator,
@@ -37,6 +38,9 @@ export interface SubstitutedProgram {
 /** Cost up to which a value is computed again for each of several readers. */
 const cheap = 1;
 const cheapGenerator = 8;
+/** Cost up to which a value is computed again for each of many elements, and how many are many. */
+const cheapSpread = 4;
+const manyTimes = 8;
 
 /**
  * Repeated until nothing changes: a value that several stages read has one reader once those stages have been substituted
@@ -107,6 +111,7 @@ function shouldInline(
 ): boolean {
   // A view needs its source in memory, except when it only adds or drops axes of size 1.
   if (readers.some((reader) => reader.kind === 'view' && !isUnitReshape(reader))) return false;
+  if (readers.length > 0 && readers.every((reader) => isSpread(stage, original, reader))) return false;
   if (isGenerator(stage) && costOf(stage.body) <= cheapGenerator) return true;
   const moves = indexMapLoad(stage);
   if (moves) return readers.every((reader) => !moves.guard || acceptsGuard(reader));
@@ -125,6 +130,19 @@ function shouldInline(
   const head = epilogueHead(stage, allReaders);
   if (head) return reader.kind === 'map' && readsSameElements(reader, original);
   return true;
+}
+
+/** True where a reader would compute each value of a map, that costs something, again for many of its own elements. */
+function isSpread(stage: MapStage, original: Stage, reader: Stage): boolean {
+  if (reader.kind !== 'map' || indexMapLoad(stage) || costOf(stage.body) <= cheapSpread) return false;
+  const loads = loadsOf(reader.body).filter(({ source }) => source === original);
+  if (loads.length === 0) return false;
+  const followed = axesIn(loads.flatMap(({ index }) => index));
+  const times = reader.axes.reduce(
+    (count, axis) => (followed.has(axis) ? count : count * (axis.size.constant ?? 8)),
+    1,
+  );
+  return times >= manyTimes;
 }
 
 /** True for a map that has something of each of its rows, such as their sums. */

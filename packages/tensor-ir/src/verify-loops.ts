@@ -126,8 +126,8 @@ class LoopScope {
     }
     this.#variable(arg.best);
     this.#expr(value, `value of ${arg.best.name}`, arg.best.dtype);
-    this.#expr(arg.position, `position of ${variable.name}`, 'int64');
-    if (variable.dtype !== 'int64') this.#fail(`position ${variable.name} is ${variable.dtype}`);
+    this.#expr(arg.position, `position of ${variable.name}`, 'int32');
+    if (variable.dtype !== 'int32') this.#fail(`position ${variable.name} is ${variable.dtype}`);
   }
 
   #alloc(tensor: TensorRef, scope: 'register' | 'row', initial: Expr | undefined): void {

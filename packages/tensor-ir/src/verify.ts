@@ -193,7 +193,9 @@ function verifySegments(stage: SegmentsStage, sources: ReadonlySet<Source> | und
 }
 
 function verifyScatter(stage: ScatterStage, sources: ReadonlySet<Source> | undefined): void {
-  verifyAxes(stage, stage.initialAxes);
+  const { kept, shape } = stage;
+  const initial = kept ? shape.with(kept.along, shape[kept.along].sub(kept.length)) : shape;
+  verifyAxes(stage, stage.initialAxes, initial);
   verifyBody(stage, stage.initialAxes, 'initial', stage.initial, sources);
   const { axes, destination, combine, dtype } = stage;
   verifyDistinct(stage, axes);

@@ -21,7 +21,7 @@ export interface MeasureOptions {
   readonly tolerance: RelativeTolerance;
   /** Runs before the measured ones; fewer when they take longer than the measured ones shall. */
   readonly warmup: number;
-  /** Of measured runs, for each runtime. */
+  /** Of measured runs, for each runtime; with 0 the first run is the only one. */
   readonly seconds: number;
   /** Looks at the outputs of the first contestant before anything is timed. */
   readonly check?: (outputs: PlainTensors) => void;
@@ -33,6 +33,8 @@ export interface Measurement {
   readonly version: string;
   readonly threads: number;
   readonly loadMs: number;
+  /** Processor time of that, all threads together. */
+  readonly loadCpuMs: number;
   readonly firstRunMs: number;
   readonly p50Ms: number;
   readonly p90Ms: number;
@@ -62,6 +64,7 @@ export async function measure(contestants: readonly Contestant[], options: Measu
   const processes: RuntimeProcess[] = [];
   try {
     const started: { runtime: RuntimeProcess; load: LoadResult; firstMs: number; samples: RunTime[] }[] = [];
+    const isBrief = options.seconds === 0;
     let reference: PlainTensors | undefined;
     for (const [at, { name, spec }] of contestants.entries()) {
       progress(at / contestants.length / 4, `loading ${name}`);
@@ -80,14 +83,15 @@ export async function measure(contestants: readonly Contestant[], options: Measu
           );
         }
       }
-      started.push({ runtime, load, firstMs: first.ms, samples: [] });
+      const { ms, cpuMs } = first;
+      started.push({ runtime, load, firstMs: ms, samples: isBrief ? [{ ms, cpuMs }] : [] });
     }
     for (const { runtime } of started) await runtime.warmup(options.warmup, options.seconds * 1000);
     const roundMs = (options.seconds * 1000) / rounds;
     const spent = (entry: { samples: readonly RunTime[] }): number =>
       entry.samples.reduce((sum, { ms }) => sum + ms, 0);
     // Slow models take longer than planned for a round: then fewer rounds are enough.
-    for (let round = 0; round < rounds; round++) {
+    for (let round = 0; round < rounds && !isBrief; round++) {
       for (const entry of started) {
         progress(0.25 + (0.75 * round) / rounds, `measuring ${entry.runtime.name}`);
         await sleep(settleMs);
@@ -103,6 +107,7 @@ export async function measure(contestants: readonly Contestant[], options: Measu
         version: contestants[at].version,
         threads: request.threads,
         loadMs: load.ms,
+        loadCpuMs: load.cpuMs,
         firstRunMs: firstMs,
         p50Ms: percentile(timesOf(samples), 0.5),
         p90Ms: percentile(timesOf(samples), 0.9),

@@ -18,18 +18,16 @@ export type FromRuntime =
   | { readonly ok: true; readonly result: unknown }
   | { readonly ok: false; readonly message: string };
 
-export interface LoadResult {
-  readonly ms: number;
+export interface LoadResult extends RunTime {
   /** Bytes that the process held before. */
   readonly baseMemory: number;
 }
-/** Milliseconds of one run by the clock, and of processors in all threads of the process. */
+/** Milliseconds by the clock, and of processors in all threads of the process. */
 export interface RunTime {
   readonly ms: number;
   readonly cpuMs: number;
 }
-export interface FirstResult {
-  readonly ms: number;
+export interface FirstResult extends RunTime {
   readonly outputs: PlainTensors;
 }
 
@@ -40,17 +38,14 @@ async function handle(message: ToRuntime): Promise<unknown> {
     case 'load': {
       const baseMemory = peakMemory();
       const load = await openRuntime(message.spec);
-      const start = performance.now();
-      runtime = await load(message.request);
-      const ms = performance.now() - start;
+      const [loaded, time] = await timed(() => load(message.request));
+      runtime = loaded;
       runtime.prepare(message.feeds);
-      return { ms, baseMemory } satisfies LoadResult;
+      return { ...time, baseMemory } satisfies LoadResult;
     }
     case 'first': {
-      const start = performance.now();
-      const outputs = await runtime!.run();
-      const ms = performance.now() - start;
-      return { ms, outputs: runtime!.plain(outputs) } satisfies FirstResult;
+      const [outputs, time] = await timed(() => runtime!.run());
+      return { ...time, outputs: runtime!.plain(outputs) } satisfies FirstResult;
     }
     case 'warmup': {
       const end = performance.now() + message.ms;
@@ -61,18 +56,23 @@ async function handle(message: ToRuntime): Promise<unknown> {
       const samples: RunTime[] = [];
       const end = performance.now() + message.ms;
       do {
-        const before = process.cpuUsage();
-        const start = performance.now();
-        await runtime!.run();
-        const ms = performance.now() - start;
-        const { user, system } = process.cpuUsage(before);
-        samples.push({ ms, cpuMs: (user + system) / 1000 });
+        const [, time] = await timed(() => runtime!.run());
+        samples.push(time);
       } while (performance.now() < end);
       return samples;
     }
     case 'memory':
       return peakMemory();
   }
+}
+
+async function timed<T>(work: () => Promise<T>): Promise<[T, RunTime]> {
+  const before = process.cpuUsage();
+  const start = performance.now();
+  const result = await work();
+  const ms = performance.now() - start;
+  const { user, system } = process.cpuUsage(before);
+  return [result, { ms, cpuMs: (user + system) / 1000 }];
 }
 
 /**

@@ -2,14 +2,28 @@
 
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { type HostValue, InferenceSession, Tensor, type TypedArray } from '@onnx-ts/core';
+import {
+  directoryArtifacts,
+  type HostValue,
+  InferenceSession,
+  type PlacementStrategy,
+  Tensor,
+  type TypedArray,
+} from '@onnx-ts/core';
 import type { DType } from '@onnx-ts/tensor-ir';
 import { loadProviders } from '../providers.ts';
 import type { PeerId } from './peers.ts';
 import { type PlainTensors, plainTensors } from './plain-tensor.ts';
 
 export type RuntimeSpec =
-  | { readonly kind: 'onnx-ts'; readonly providers: readonly string[]; readonly dims: Readonly<Record<string, number>> }
+  | {
+      readonly kind: 'onnx-ts';
+      readonly providers: readonly string[];
+      readonly placement: PlacementStrategy;
+      readonly dims: Readonly<Record<string, number>>;
+      /** Folder in which prepared sessions are kept. */
+      readonly artifacts?: string;
+    }
   | { readonly kind: 'peer'; readonly id: PeerId; readonly entry: string };
 
 export interface LoadRequest {
@@ -33,10 +47,17 @@ export async function openRuntime(spec: RuntimeSpec): Promise<(request: LoadRequ
   return spec.kind === 'onnx-ts' ? openOwn(spec) : openPeer(spec.id, spec.entry);
 }
 
-async function openOwn({ providers: ids, dims }: Extract<RuntimeSpec, { kind: 'onnx-ts' }>) {
+async function openOwn({ providers: ids, placement, dims, artifacts }: Extract<RuntimeSpec, { kind: 'onnx-ts' }>) {
   const providers = await loadProviders(ids);
   return async ({ model, threads }: LoadRequest): Promise<LoadedRuntime> => {
-    const session = await InferenceSession.create(model, { providers, threads, seed: 0, freeDimensionOverrides: dims });
+    const session = await InferenceSession.create(model, {
+      providers,
+      placement,
+      threads,
+      seed: 0,
+      freeDimensionOverrides: dims,
+      ...(artifacts !== undefined && { artifacts: directoryArtifacts(artifacts) }),
+    });
     let feeds: Record<string, Tensor> = {};
     return {
       prepare: (inputs) => {

@@ -1,14 +1,17 @@
 // The process in which cases run, so that one that hangs or crashes takes nothing else with it. Its parent is
 // case-process.ts: it sends the options once and then one case at a time, and gets one answer each.
 
+import type { PlacementStrategy } from '@onnx-ts/core';
 import { loadProviders } from '../providers.ts';
 import type { TestCase } from './find-cases.ts';
+import { nodeHost } from './node-host.ts';
 import { type CaseOptions, runCase, type Verdict } from './run-case.ts';
 
 export interface WorkerOptions {
   readonly providers: readonly string[];
   readonly threads?: number;
   readonly fallback: boolean;
+  readonly placement?: PlacementStrategy;
 }
 
 export type ToWorker =
@@ -31,7 +34,7 @@ async function prepare(options: WorkerOptions): Promise<CaseOptions> {
 
 async function answer(test: TestCase): Promise<FromWorker> {
   const start = performance.now();
-  const verdict = await runCase(test, await ready!);
+  const verdict = await runCase(test, await ready!, nodeHost);
   return { verdict, ms: performance.now() - start, memory: process.memoryUsage.rss() };
 }
 

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { resolve } from 'node:path';
+import type { PlacementStrategy } from '@onnx-ts/core';
 import type { Command } from 'commander';
 import { type CheckResult, checkOutputs, type InputsCase, readInputsFile } from '../bench/inputs-file.ts';
 import { type Contestant, type Measurement, measure } from '../bench/measure.ts';
@@ -8,7 +9,8 @@ import { findPeer } from '../bench/peers.ts';
 import { type PlainTensors, plainTensors, type RelativeTolerance } from '../bench/plain-tensor.ts';
 import { RuntimeError } from '../bench/runtime-process.ts';
 import { listOf } from '../comma-list.ts';
-import { externalFiles, freeInputs, readModelFile } from '../model/model-file.ts';
+import { freeInputs } from '../model/declared-values.ts';
+import { externalFiles, readModelFile } from '../model/model-file.ts';
 import {
   defaultThreads,
   parseDimSizes,
@@ -30,12 +32,14 @@ interface BenchOptions {
   readonly input?: readonly string[];
   readonly dim?: readonly string[];
   readonly provider: string;
+  readonly placement: PlacementStrategy;
   readonly threads?: number;
   readonly warmup: number;
   readonly seconds: number;
   readonly against?: string;
   readonly check?: boolean;
   readonly seed: number;
+  readonly artifacts?: string;
   readonly json?: string;
 }
 
@@ -53,7 +57,8 @@ ${definitions}
 
 Each runtime has a process of its own, all in one process group, on the same inputs and thread count. Outputs of the
 first run are compared first; runtimes that disagree are not timed. Then come --warmup runs, and then rounds that take
-turns between the runtimes until each has run for --seconds. Inputs that nobody names are random.
+turns between the runtimes until each has run for --seconds. Inputs that nobody names are random. With --artifacts, the
+load time of onnx-ts is that of a session that comes from the folder, once a session was made with it before.
 
 --inputs takes {"tolerance": {"max_over_absmax", "mean_over_absmax"}, "cases": [{"name", "inputs": [{"name", "dtype",
 "shape", "seed", "dist"}], "outputs"}]}: inputs made from seeds, summaries of the outputs, and how far the largest and
@@ -70,8 +75,14 @@ export function addBenchCommand(program: Command, finish: (code: number) => void
     .option('--case <name>', 'case of --inputs; the first by default')
     .option('--check', 'compare the outputs with the summaries in --inputs; a difference is a failure')
     .option('--warmup <n>', 'runs before the measured ones', wholeNumber('--warmup', 0), 5)
-    .option('--seconds <s>', 'time of measured runs for each runtime', seconds('--seconds'), 3)
+    .option(
+      '--seconds <s>',
+      'time of measured runs for each runtime; 0: the first run only',
+      seconds('--seconds', 0),
+      3,
+    )
     .option('--against <runtimes>', 'also measure onnxruntime-web, onnxruntime-node (comma-separated)')
+    .option('--artifacts <folder>', 'keep what onnx-ts prepares in this folder, and use what it has')
     .option('--seed <n>', 'seed of random inputs', wholeNumber('--seed', 0), 0)
     .option('--json <file>', 'write the figures as JSON')
     .addHelpText('after', `${details}\n${inputHelp}`)
@@ -99,7 +110,13 @@ async function runBench(path: string, options: BenchOptions): Promise<boolean> {
     {
       name: `onnx-ts ${providers.join(',')}`,
       version: '',
-      spec: { kind: 'onnx-ts', providers, dims },
+      spec: {
+        kind: 'onnx-ts',
+        providers,
+        placement: options.placement,
+        dims,
+        ...(options.artifacts !== undefined && { artifacts: resolve(options.artifacts) }),
+      },
     },
     ...peers.map(({ id, entry, version }): Contestant => ({ name: id, version, spec: { kind: 'peer', id, entry } })),
   ];

@@ -1,16 +1,23 @@
-import type { ExplainedStep, Explanation, InferenceSession } from '@onnx-ts/core';
+import { writeFileSync } from 'node:fs';
+import { basename, dirname, extname, resolve } from 'node:path';
+import type { ExplainedStep, Explanation, InferenceSession, PlacementReport, PlacementStrategy } from '@onnx-ts/core';
 import type { Command } from 'commander';
 import { openSession } from '../model/open-session.ts';
-import { parseDimSizes, withDims, withProviders } from '../options.ts';
+import { parseDimSizes, withDims, withPlacement } from '../options.ts';
+import { planPage, planSvg } from '../picture/plan-page.ts';
 import { formatBytes, formatFlops, formatMilliseconds, formatTable, plural } from '../terminal/table.ts';
+import { UsageError } from '../usage-error.ts';
 
 interface ExplainOptions {
   readonly dim?: readonly string[];
   readonly provider: string;
+  readonly placement: PlacementStrategy;
+  readonly pin?: readonly string[];
   readonly threads?: number;
   readonly kernels?: boolean;
   readonly graph?: boolean;
   readonly json?: boolean;
+  readonly output?: string;
 }
 
 type Kernel = NonNullable<ExplainedStep['kernels']>[number];
@@ -22,7 +29,10 @@ nodes that it does the work of. Kernels "at load" depend on weights alone: they 
 
 Memory, copies and estimates need all sizes: give --dim for those that are symbols. "Least" is the largest sum of
 intermediate results alive at once: no plan can do with less. Estimates come from counting operations and bytes and from
-the typical rates of the provider, not from a measurement; see "onnx-ts profile" for that.`;
+the rates of the provider, not from a measurement of the model; see "onnx-ts profile" for that.
+
+Where several providers can be used, the plan is the one with the least estimate, and each of them alone is shown beside
+it. --output draws it: hover over a node for what it would cost elsewhere, and why not.`;
 
 export function addExplainCommand(program: Command): void {
   const command = program
@@ -30,16 +40,20 @@ export function addExplainCommand(program: Command): void {
     .summary('what runs where: partitions, kernels, copies, memory, costs, and why')
     .description('Compiles a model and tells what would run where, and why.')
     .argument('<model>', 'a .onnx file');
-  withProviders(withDims(command))
+  withPlacement(withDims(command))
     .option('--kernels', 'print the tensor expressions of each kernel too')
     .option('--graph', 'print the graph too, as it is after all rewrites')
     .option('--json', 'print all of it as JSON')
+    .option('-o, --output <file>', 'draw what runs where: a page (.html) or a picture (.svg)')
     .addHelpText('after', details)
     .action(async (path: string, options: ExplainOptions) => {
       const dims = parseDimSizes(options.dim);
+      const write = options.output === undefined ? undefined : pictureWriter(options.output);
       const session = await openSession(path, { ...options, dims });
       try {
         const explanation = session.explain({ dims });
+        // Many models are called model.onnx.
+        write?.(`${basename(dirname(resolve(path)))}/${basename(path)}`, explanation);
         const withText = options.kernels ?? false;
         console.log(
           options.json
@@ -53,6 +67,24 @@ export function addExplainCommand(program: Command): void {
     });
 }
 
+/** @throws UsageError for a file of another kind */
+function pictureWriter(file: string): (title: string, explanation: Explanation) => void {
+  const draw = { '.html': planPage, '.svg': planSvg }[extname(file).toLowerCase()];
+  if (!draw) throw new UsageError(`--output wants a file NAME.html or NAME.svg, not "${file}"`);
+  return (title, explanation) => writeFileSync(file, draw(title, explanation));
+}
+
+function placementLines({ seconds, compute, transfer, sync, isOptimal, alternatives }: PlacementReport): string[] {
+  const text = (time: number): string => `${formatMilliseconds(time * 1000)} ms`;
+  const parts = `${text(compute)} computing, ${text(transfer)} copies, ${text(sync)} hand-overs`;
+  return [
+    `estimate of this plan: ${text(seconds)} (${parts})${isOptimal ? '; no plan is better' : ''}`,
+    ...alternatives.map(({ provider, seconds: alone }) => {
+      return `estimate of ${provider} alone: ${alone === undefined ? 'not enough memory' : text(alone)}`;
+    }),
+  ];
+}
+
 /** Names of sizes that inputs leave open. */
 function missingDims(session: InferenceSession): string[] {
   const names = new Set<string>();
@@ -63,8 +95,8 @@ function missingDims(session: InferenceSession): string[] {
   return [...names];
 }
 
-function explanationRecord({ providers, steps, vanished }: Explanation, withText: boolean) {
-  return { providers, steps: steps.map((step) => stepRecord(step, withText)), vanished };
+function explanationRecord({ providers, placement, steps, vanished }: Explanation, withText: boolean) {
+  return { providers, placement: placement ?? null, steps: steps.map((step) => stepRecord(step, withText)), vanished };
 }
 
 function stepRecord({ kernels, copiesIn, copiedBytes, bodies, ...step }: ExplainedStep, withText: boolean): object {
@@ -86,8 +118,11 @@ function kernelRecord({ name, kind, nodes, atLoad, flops, bytes, ...kernel }: Ke
 }
 
 function explanationText(explanation: Explanation, withText: boolean, missing: readonly string[]): string {
-  const { providers, steps, vanished } = explanation;
-  const lines = providers.map(({ id, device, note }) => `provider ${id}: ${device}${note ? ` (${note})` : ''}`);
+  const { providers, placement, steps, vanished } = explanation;
+  const lines = providers.map(({ id, device, note, isUsed }) => {
+    return `provider ${id}: ${device}${isUsed ? '' : ', not used'}${note ? ` (${note})` : ''}`;
+  });
+  if (placement) lines.push(...placementLines(placement));
   const partitions = steps.filter((step) => step.place === 'provider');
   const others = steps.length - partitions.length;
   lines.push(

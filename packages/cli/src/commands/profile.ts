@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs';
-import type { ChromeTraceEvent, InferenceSession } from '@onnx-ts/core';
+import type { ChromeTraceEvent, InferenceSession, PlacementStrategy } from '@onnx-ts/core';
 import type { Command } from 'commander';
 import { readInputsFile } from '../bench/inputs-file.ts';
+import { freeInputs } from '../model/declared-values.ts';
 import { imageOperators } from '../model/image-codecs.ts';
-import { freeInputs, readModelFile } from '../model/model-file.ts';
+import { readModelFile } from '../model/model-file.ts';
 import { openSession } from '../model/open-session.ts';
 import { defaultThreads, parseDimSizes, wholeNumber, withDims, withInputs, withProviders } from '../options.ts';
 import { type MachineRates, machineRates, shareOfLimit } from '../profile/machine-rates.ts';
@@ -21,6 +22,7 @@ interface ProfileOptions {
   readonly input?: readonly string[];
   readonly dim?: readonly string[];
   readonly provider: string;
+  readonly placement: PlacementStrategy;
   readonly threads?: number;
   readonly warmup: number;
   readonly runs: number;

@@ -1,11 +1,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type HostValue, Tensor } from '@onnx-ts/core';
+import { type HostValue, type PlacementStrategy, Tensor } from '@onnx-ts/core';
 import type { Command } from 'commander';
+import { freeInputs } from '../model/declared-values.ts';
 import { imageOperators } from '../model/image-codecs.ts';
-import { freeInputs, readModelFile } from '../model/model-file.ts';
+import { readModelFile } from '../model/model-file.ts';
 import { openSession } from '../model/open-session.ts';
-import { parseDimSizes, wholeNumber, withDims, withInputs, withProviders } from '../options.ts';
+import { parseDimSizes, wholeNumber, withDims, withInputs, withPlacement } from '../options.ts';
 import { parseProviders } from '../providers.ts';
 import { feedsFromOptions, inputHelp } from '../tensors/input-options.ts';
 import { jsonOfValue } from '../tensors/json.ts';
@@ -16,6 +17,8 @@ interface RunOptions {
   readonly input?: readonly string[];
   readonly dim?: readonly string[];
   readonly provider: string;
+  readonly placement: PlacementStrategy;
+  readonly pin?: readonly string[];
   readonly threads?: number;
   readonly seed: number;
   readonly output?: string;
@@ -34,7 +37,7 @@ export function addRunCommand(program: Command): void {
     .summary('run a model once and show its outputs')
     .description('Runs a model once and shows its outputs.')
     .argument('<model>', 'a .onnx file');
-  withProviders(withDims(withInputs(command)))
+  withPlacement(withDims(withInputs(command)))
     .option('--seed <n>', 'seed of random inputs and operators', wholeNumber('--seed', 0), 0)
     .option('-o, --output <folder>', 'write the outputs as .npy files')
     .option('--json', 'print the outputs as JSON')

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import type { PlacementStrategy } from '@onnx-ts/core';
 import type { Command } from 'commander';
 import { CaseProcess } from '../cases/case-process.ts';
 import { findCases } from '../cases/find-cases.ts';
@@ -10,6 +11,7 @@ import { UsageError } from '../usage-error.ts';
 
 interface TestOptions {
   readonly provider: string;
+  readonly placement: PlacementStrategy;
   readonly threads?: number;
   readonly fallback: boolean;
   readonly filter?: readonly string[];
@@ -58,9 +60,9 @@ async function runTests(folders: readonly string[], options: TestOptions): Promi
   if (cases.length === 0) {
     throw new UsageError(`no test case below ${folders.join(', ')}${options.filter ? ' matches the filter' : ''}`);
   }
-  const { threads, fallback } = options;
+  const { threads, fallback, placement } = options;
   const runner = new CaseProcess(
-    { providers, fallback, ...(threads !== undefined && { threads }) },
+    { providers, fallback, ...(fallback && { placement }), ...(threads !== undefined && { threads }) },
     options.timeout * 1000,
   );
   const progress = new Progress();

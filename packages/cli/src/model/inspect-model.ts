@@ -18,7 +18,8 @@ import {
 import type { ModelProto, TensorProto } from '@onnx-ts/onnx-proto';
 import { bitsOf, byteLength, Dim, type DType } from '@onnx-ts/tensor-ir';
 import type { DimSizes } from '../options.ts';
-import { declaredOutputs, freeInputs, initializersOf, visitNodes } from './model-file.ts';
+import { declaredOutputs, freeInputs } from './declared-values.ts';
+import { initializersOf, visitNodes } from './model-file.ts';
 import { type GraphProblem, prepareTolerantly } from './prepare-tolerantly.ts';
 import { type ProviderSupport, providerSupport } from './provider-support.ts';
 

@@ -1,26 +1,13 @@
-// What a model file says about itself, read without its external data.
+// Model files, read without their external data, and what is in them.
 
 import { readFileSync, statSync } from 'node:fs';
 import { OnnxTsError } from '@onnx-ts/core';
-import { importModel, parseModel, type ValueType } from '@onnx-ts/core/internal';
-import type { GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto } from '@onnx-ts/onnx-proto';
-
-/** A graph input or output as the file declares it. */
-export interface DeclaredValue {
-  readonly name: string;
-  /** Undefined where the file states none. Sizes without a name get one with a `#`. */
-  readonly type: ValueType | undefined;
-}
+import type { GraphProto, ModelProto, NodeProto, TensorProto } from '@onnx-ts/onnx-proto';
+import { parseModelBytes } from './declared-values.ts';
 
 /** @throws OnnxTsError INVALID_INPUT when there is no such file, INVALID_MODEL when it is no model */
 export function readModelFile(path: string): ModelProto {
-  const bytes = readBytes(path);
-  try {
-    return parseModel(bytes);
-  } catch (cause) {
-    if (!OnnxTsError.is(cause) || cause.place.path !== undefined) throw cause;
-    throw new OnnxTsError(cause.code, cause.message, { place: { path }, cause });
-  }
+  return parseModelBytes(readBytes(path), path);
 }
 
 /** @throws OnnxTsError INVALID_INPUT when the file cannot be read */
@@ -35,30 +22,6 @@ export function readBytes(path: string): Uint8Array {
     const what = code === 'ENOENT' ? 'there is no such file.' : `the file cannot be read: ${message}.`;
     throw new OnnxTsError('INVALID_INPUT', what, { place: { path }, cause });
   }
-}
-
-/** Inputs that a run must be given: those without an initializer. */
-export function freeInputs(model: ModelProto): DeclaredValue[] {
-  const initialized = new Set<string | undefined>([
-    ...(model.graph?.initializer ?? []).map((tensor) => tensor.name),
-    ...(model.graph?.sparseInitializer ?? []).map((sparse) => sparse.values?.name),
-  ]);
-  return declaredValues(
-    model,
-    (model.graph?.input ?? []).filter((info) => !initialized.has(info.name)),
-  );
-}
-
-export function declaredOutputs(model: ModelProto): DeclaredValue[] {
-  return declaredValues(model, model.graph?.output ?? []);
-}
-
-/** The importer reads the types: it is given a graph that has inputs and nothing else. */
-function declaredValues(model: ModelProto, infos: readonly ValueInfoProto[]): DeclaredValue[] {
-  if (!model.graph) return [];
-  const nothing = { node: [], initializer: [], sparseInitializer: [], output: [] };
-  const { graph } = importModel({ ...model, functions: [], graph: { ...model.graph, ...nothing, input: infos } });
-  return graph.inputs.map(({ name, type }) => ({ name, type }));
 }
 
 /** Calls `visit` for each node of the model: of the main graph, of bodies inside nodes, and of functions. */

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
-import { InferenceSession, OnnxTsError } from '@onnx-ts/core';
+import { InferenceSession, OnnxTsError, type PlacementStrategy } from '@onnx-ts/core';
 import type { OperatorDefinition } from '@onnx-ts/core/operators';
-import type { DimSizes } from '../options.ts';
+import { type DimSizes, parsePins } from '../options.ts';
 import { loadProviders, parseProviders } from '../providers.ts';
 import { Progress } from '../terminal/progress.ts';
 
@@ -9,6 +9,9 @@ export interface OpenOptions {
   /** Ids, separated by commas. */
   readonly provider: string;
   readonly threads?: number;
+  readonly placement: PlacementStrategy;
+  /** See `parsePins`. */
+  readonly pin?: readonly string[];
   readonly dims: DimSizes;
   readonly seed?: number;
   readonly operators?: readonly OperatorDefinition[];
@@ -17,6 +20,7 @@ export interface OpenOptions {
 /** A session with a progress bar while it loads. */
 export async function openSession(path: string, options: OpenOptions): Promise<InferenceSession> {
   const ids = parseProviders(options.provider);
+  const pins = parsePins(options.pin);
   if (!statSync(path, { throwIfNoEntry: false })) {
     throw new OnnxTsError('INVALID_INPUT', 'there is no such file.', { place: { path } });
   }
@@ -25,6 +29,7 @@ export async function openSession(path: string, options: OpenOptions): Promise<I
   try {
     return await InferenceSession.create(path, {
       providers,
+      placement: { strategy: options.placement, pins },
       freeDimensionOverrides: options.dims,
       seed: options.seed ?? 0,
       onProgress: ({ fraction, phase, what }) => progress.update(fraction ?? 0, `${phase} ${what}`),

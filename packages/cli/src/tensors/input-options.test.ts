@@ -3,7 +3,7 @@ import { Tensor } from '@onnx-ts/core';
 import { Dim, type DType } from '@onnx-ts/tensor-ir';
 import { describe, expect, it } from 'vitest';
 import { floatTensor, temporaryFolder, writeFile } from '../../tests/fixtures.ts';
-import type { DeclaredValue } from '../model/model-file.ts';
+import type { DeclaredValue } from '../model/declared-values.ts';
 import { parseDimSizes } from '../options.ts';
 import { feedsFromOptions } from './input-options.ts';
 import { writeNpy } from './npy.ts';

@@ -3,8 +3,9 @@
 import { extname } from 'node:path';
 import { type HostValue, OnnxTsError } from '@onnx-ts/core';
 import { typeText, type ValueType } from '@onnx-ts/core/internal';
+import type { DeclaredValue } from '../model/declared-values.ts';
 import { readJson } from '../model/json-file.ts';
-import { type DeclaredValue, readBytes } from '../model/model-file.ts';
+import { readBytes } from '../model/model-file.ts';
 import type { DimSizes } from '../options.ts';
 import { UsageError } from '../usage-error.ts';
 import { convertTensor } from './convert.ts';

@@ -1,7 +1,7 @@
 import { Dim, type DType } from '@onnx-ts/tensor-ir';
 import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
-import type { DeclaredValue } from '../model/model-file.ts';
+import type { DeclaredValue } from '../model/declared-values.ts';
 import { imageTensor } from './png.ts';
 
 /** 2 × 1: red and a transparent white. */

@@ -3,7 +3,7 @@
 import { OnnxTsError, type Tensor } from '@onnx-ts/core';
 import { isFloat } from '@onnx-ts/tensor-ir';
 import { PNG } from 'pngjs';
-import type { DeclaredValue } from '../model/model-file.ts';
+import type { DeclaredValue } from '../model/declared-values.ts';
 import { encodeElements } from './elements.ts';
 
 /** What becomes of an image, for help texts. */

@@ -1,47 +1,11 @@
-// Values in ONNX's own files: a TensorProto, SequenceProto, OptionalProto or MapProto, as the declared type says.
+// Files of ONNX's own with one value each.
 
-import { type HostValue, OnnxTsError } from '@onnx-ts/core';
-import {
-  importMap,
-  importOptional,
-  importSequence,
-  importSparseTensor,
-  importTensor,
-  type ValueType,
-} from '@onnx-ts/core/internal';
-import { decodeMap, decodeOptional, decodeSequence, decodeSparseTensor, decodeTensor } from '@onnx-ts/onnx-proto';
+import type { HostValue } from '@onnx-ts/core';
+import type { ValueType } from '@onnx-ts/core/internal';
 import { readBytes } from '../model/model-file.ts';
+import { decodeValueFile } from './proto-values.ts';
 
 /** @throws OnnxTsError INVALID_INPUT naming the file */
 export function readValueFile(path: string, type: ValueType | undefined): HostValue {
-  const bytes = readBytes(path);
-  try {
-    return decodeValue(bytes, type);
-  } catch (cause) {
-    throw new OnnxTsError(
-      'INVALID_INPUT',
-      `the file is no ONNX ${type?.kind ?? 'tensor'}: ${(cause as Error).message}`,
-      {
-        place: { path },
-        cause,
-      },
-    );
-  }
-}
-
-function decodeValue(bytes: Uint8Array, type: ValueType | undefined): HostValue {
-  switch (type?.kind) {
-    case undefined:
-    case 'tensor':
-      return importTensor(decodeTensor(bytes));
-    case 'sparse-tensor':
-      return { kind: 'sparse-tensor', ...importSparseTensor(decodeSparseTensor(bytes)) };
-    case 'sequence':
-      // The file does not say what an empty sequence would hold; the model does.
-      return Object.assign({ element: type.element }, importSequence(decodeSequence(bytes)));
-    case 'optional':
-      return importOptional(decodeOptional(bytes));
-    case 'map':
-      return importMap(decodeMap(bytes));
-  }
+  return decodeValueFile(readBytes(path), type, path);
 }

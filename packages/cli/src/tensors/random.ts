@@ -2,7 +2,7 @@
 
 import { OnnxTsError, type Tensor } from '@onnx-ts/core';
 import { type DType, integerRange, isFloat, isInteger } from '@onnx-ts/tensor-ir';
-import type { DeclaredValue } from '../model/model-file.ts';
+import type { DeclaredValue } from '../model/declared-values.ts';
 import type { DimSizes } from '../options.ts';
 import { type Distribution, generateTensor } from './generator.ts';
 

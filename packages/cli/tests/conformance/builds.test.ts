@@ -4,6 +4,7 @@
 import { type CpuOptions, cpu } from '@onnx-ts/cpu';
 import { describe, expect, it } from 'vitest';
 import { findCases } from '../../src/cases/find-cases.ts';
+import { nodeHost } from '../../src/cases/node-host.ts';
 import { runCase } from '../../src/cases/run-case.ts';
 import { hasTestData, suiteFolder } from './test-data.ts';
 
@@ -35,7 +36,7 @@ describe.skipIf(!hasTestData)('builds of the kernels', { timeout: 300_000 }, () 
     const chosen = cases.filter(({ name }) => models.includes(name.split('/').at(-1)!));
     expect(chosen).toHaveLength(models.length);
     for (const test of chosen) {
-      const verdict = await runCase(test, { providers: [cpu(options)], fallback: true });
+      const verdict = await runCase(test, { providers: [cpu(options)], fallback: true }, nodeHost);
       expect(verdict, test.name).toMatchObject({ outcome: 'pass' });
     }
   });

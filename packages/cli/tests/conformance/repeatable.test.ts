@@ -4,7 +4,8 @@ import { createSession, type HostValue, type Tensor } from '@onnx-ts/core';
 import { cpu } from '@onnx-ts/cpu';
 import { describe, expect, it } from 'vitest';
 import { findCases, type TestCase } from '../../src/cases/find-cases.ts';
-import { freeInputs, readModelFile } from '../../src/model/model-file.ts';
+import { freeInputs } from '../../src/model/declared-values.ts';
+import { readModelFile } from '../../src/model/model-file.ts';
 import { readValueFile } from '../../src/tensors/proto-files.ts';
 import { hasTestData, suiteFolder } from './test-data.ts';
 

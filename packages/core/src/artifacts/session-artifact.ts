@@ -6,16 +6,18 @@ import { OnnxTsError } from '../errors.ts';
 import type { Graph } from '../graph/graph.ts';
 import { forEachGraph } from '../graph/traverse.ts';
 import type { WeightResolver } from '../onnx/weights.ts';
+import type { ModelPlacement } from '../partition/place-model.ts';
 import type { ReadCheck } from '../plan/check-reads.ts';
 import type { BuiltPartition } from '../plan/partition-program.ts';
 import type { CompileContext, ExecutionProvider } from '../provider/contract.ts';
 import type { ValueMetadata } from '../session/metadata.ts';
-import type { SessionOptions } from '../session/options.ts';
+import { placementOf, type SessionOptions } from '../session/options.ts';
 import { version } from '../version.ts';
 import type { Artifact, ArtifactStore } from './artifact.ts';
 import { type Digest, hostDigest } from './digest.ts';
 import { decodeGraphs, type EncodedGraphs, encodeGraphs } from './graph-codec.ts';
 import { modelKey } from './model-key.ts';
+import { decodePlacement, type EncodedPlacement, encodePlacement } from './placement-codec.ts';
 import { TensorWriter } from './type-codec.ts';
 import { digestReads, type WeightRead, WeightReads } from './weight-reads.ts';
 
@@ -43,6 +45,13 @@ export interface PartitionRecords {
   begin(partition: BuiltPartition, provider: ExecutionProvider): PartitionRecord;
 }
 
+/** What a store has to do with a session that is being compiled. */
+export interface SessionRecords extends PartitionRecords {
+  /** What was decided before; undefined when it is to be decided. */
+  placement(graph: Graph): ModelPlacement | undefined;
+  placed(graph: Graph, placement: ModelPlacement): void;
+}
+
 /** The first entry. */
 interface Index {
   readonly locations: readonly string[];
@@ -54,6 +63,7 @@ interface Document {
   readonly graphs: EncodedGraphs;
   readonly inputs: readonly ValueMetadata[];
   readonly outputNames: readonly string[];
+  readonly placement: EncodedPlacement;
   readonly partitions: readonly EncodedPartition[];
 }
 
@@ -89,25 +99,27 @@ export class SessionArtifacts {
 
   /**
    * Undefined when nothing can be kept: custom operators and providers without a key are programs that nobody can compare,
-   * and some hosts have no SHA-256.
+   * and some hosts have no SHA-256. A provider without a key may be there as long as the plan does not use it.
    */
   static async open(
     model: Uint8Array,
     providers: readonly ExecutionProvider[],
     options: SessionOptions,
   ): Promise<SessionArtifacts | undefined> {
-    const { artifacts, operators, overridableInitializers = false, placement = 'auto' } = options;
-    if (!artifacts || operators?.length || providers.some(({ artifactKey }) => !artifactKey)) return undefined;
+    const { artifacts, operators, overridableInitializers = false } = options;
+    if (!artifacts || operators?.length || providers.every(({ artifactKey }) => !artifactKey)) return undefined;
     const digest = hostDigest();
     if (!digest) return undefined;
     const settings = {
-      format: 1,
+      format: 2,
       versions: [version, tensorIrVersion],
-      providers: providers.map(({ id, artifactKey }) => [id, artifactKey]),
+      providers: providers.map(({ id, artifactKey, device }) => [id, artifactKey ?? device.name]),
       optimize: options.graphOptimizationLevel !== 'disabled',
       dims: Object.entries(options.freeDimensionOverrides ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)),
       overridableInitializers,
-      placement,
+      placement: placementText(options),
+      // Plans depend on them.
+      ...(providers.length > 1 && { budgets: options.memoryBudget }),
     };
     const key = await modelKey(model, settings, digest);
     return key === undefined ? undefined : new SessionArtifacts(artifacts, key, digest);
@@ -153,12 +165,23 @@ export class SessionArtifacts {
   }
 }
 
+/** As a part of a key. */
+function placementText(options: SessionOptions): string {
+  return JSON.stringify(placementOf(options), (_, value) => (value instanceof RegExp ? String(value) : value));
+}
+
 /** Notes what a session is made of while it is made. */
-export class SessionRecorder implements PartitionRecords {
+export class SessionRecorder implements SessionRecords {
   readonly reads = new WeightReads();
   readonly #partitions: EncodedPartition[] = [];
   readonly #code: (Uint8Array | WebAssembly.Module)[] = [];
-  #prepared: (Omit<Document, 'partitions'> & { readonly graph: Graph; readonly blob: Uint8Array }) | undefined;
+  #prepared:
+    | (Omit<Document, 'partitions' | 'placement'> & { readonly graph: Graph; readonly blob: Uint8Array })
+    | undefined;
+
+  #placement: EncodedPlacement = { order: [], graphs: [] };
+  /** A part runs on a provider whose version nobody knows. */
+  #hasKeyless = false;
 
   /** To be called before the graph is compiled: constants are let go then. */
   prepared({ graph, inputs, outputNames }: PreparedModel): void {
@@ -168,10 +191,19 @@ export class SessionRecorder implements PartitionRecords {
     this.#prepared = { graphs, inputs, outputNames, graph, blob: tensors.toBlob() };
   }
 
+  placement(): undefined {
+    return undefined;
+  }
+
+  placed(graph: Graph, placement: ModelPlacement): void {
+    this.#placement = encodePlacement(graph, placement);
+  }
+
   begin(partition: BuiltPartition, provider: ExecutionProvider): PartitionRecord {
     const { name, nodes } = partition;
     const place = { name, nodes: nodes.length, provider: provider.id };
     let encoded: EncodedPartition = place;
+    this.#hasKeyless ||= !provider.artifactKey;
     this.reads.beginPartition();
     return {
       partition,
@@ -197,34 +229,46 @@ export class SessionRecorder implements PartitionRecords {
 
   /** Undefined when a part of the session has no file form. */
   finish(): Artifact | undefined {
-    if (!this.#prepared) return undefined;
+    if (!this.#prepared || this.#hasKeyless) return undefined;
     const { graph, blob, ...document } = this.#prepared;
     let hasFailure = false;
     forEachGraph(graph, ({ failure }) => {
       if (failure) hasFailure = true;
     });
     if (hasFailure) return undefined;
-    const text = JSON.stringify({ ...document, partitions: this.#partitions } satisfies Document);
+    const text = JSON.stringify({
+      ...document,
+      placement: this.#placement,
+      partitions: this.#partitions,
+    } satisfies Document);
     return { text, blob, code: this.#code };
   }
 }
 
 /** A session from a store: the graph, then its partitions in order. */
-export class SessionReplay implements PartitionRecords {
+export class SessionReplay implements SessionRecords {
   readonly prepared: PreparedModel;
   readonly #partitions: readonly EncodedPartition[];
   readonly #code: Artifact['code'];
+  readonly #placement: EncodedPlacement;
   #partition = 0;
   #codeStart = 0;
 
   /** @throws for a document that `SessionRecorder` did not write */
   constructor({ text, blob, code }: Artifact, weights: WeightResolver) {
-    const { graphs, inputs, outputNames, partitions } = JSON.parse(text) as Document;
+    const { graphs, inputs, outputNames, placement, partitions } = JSON.parse(text) as Document;
     const graph = decodeGraphs(graphs, blob, (place, byteLength) => weights.bytesAt(place, byteLength));
     this.prepared = { graph, inputs, outputNames };
+    this.#placement = placement;
     this.#partitions = partitions;
     this.#code = code;
   }
+
+  placement(graph: Graph): ModelPlacement {
+    return decodePlacement(graph, this.#placement);
+  }
+
+  placed(): void {}
 
   begin(built: BuiltPartition, provider: ExecutionProvider): PartitionRecord {
     const { name, nodes, provider: id, kept } = this.#partitions[this.#partition++] ?? {};

@@ -42,7 +42,19 @@ export function tensorOfNumbers(dtype: DType, values: ArrayLike<number>, dims: r
 
 /** An int64 tensor of JavaScript numbers. */
 export function int64Tensor(values: ArrayLike<number>, dims: readonly number[] = [values.length]): Tensor {
-  return tensorOfNumbers('int64', values, dims);
+  const data = new BigInt64Array(values.length);
+  // Words are written in the order of the processor's memory, which is that of WebAssembly: the low one first.
+  const words = new Int32Array(data.buffer);
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at];
+    const word = value | 0;
+    if (word !== value) data[at] = BigInt(Math.trunc(value));
+    else {
+      words[2 * at] = word;
+      words[2 * at + 1] = word >> 31;
+    }
+  }
+  return new Tensor('int64', data, dims);
 }
 
 /** Entries that one element takes in a tensor's data. */

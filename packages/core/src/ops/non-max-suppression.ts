@@ -4,7 +4,8 @@ import { Dim } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { defineOperator, type EvaluateContext, int } from './define.ts';
 import { expectEqual, expectRank } from './expect.ts';
-import { int64Tensor, numbersOf } from './host-elements.ts';
+import { int64Tensor, numbersOf, tensorOfNumbers } from './host-elements.ts';
+import { firstPlacesOf } from './ordered-positions.ts';
 
 interface Box {
   readonly left: number;
@@ -29,6 +30,19 @@ function overlap(a: Box, b: Box): number {
   const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
   if (!(width > 0 && height > 0 && a.area > 0 && b.area > 0)) return 0;
   return (width * height) / (a.area + b.area - width * height);
+}
+
+/** Boxes whose scores are above a threshold, by score; of equal scores the first box comes first. */
+function bestFirst(scores: ArrayLike<number>, start: number, count: number, threshold: number | undefined): number[] {
+  const boxes: number[] = [];
+  for (let k = 0; k < count; k++) if (threshold === undefined || scores[start + k] > threshold) boxes.push(k);
+  const candidates = tensorOfNumbers(
+    'float32',
+    boxes.map((k) => scores[start + k]),
+    [boxes.length],
+  );
+  const row = { start: 0, step: 1, count: boxes.length };
+  return Array.from(firstPlacesOf(candidates)(row, boxes.length, true), (place) => boxes[place]);
 }
 
 function optionalNumber(context: EvaluateContext, input: number): number | undefined {
@@ -62,17 +76,15 @@ export const NonMaxSuppression = defineOperator({
     for (let batch = 0; batch < batches; batch++) {
       const boxOf = Array.from({ length: boxCount }, (_, k) => readBox(boxes, (batch * boxCount + k) * 4, isCentered));
       for (let category = 0; category < classes; category++) {
-        const scoreOf = (k: number): number => scores[(batch * classes + category) * boxCount + k];
-        const kept: number[] = [];
-        const counts = (k: number): boolean => scoreThreshold === undefined || scoreOf(k) > scoreThreshold;
-        const candidates = boxOf.map((_, k) => k).filter(counts);
-        // Of equal scores the first box comes first.
-        candidates.sort((a, b) => scoreOf(b) - scoreOf(a) || a - b);
-        for (const k of candidates) {
+        const start = (batch * classes + category) * boxCount;
+        const kept: Box[] = [];
+        for (const k of bestFirst(scores, start, boxCount, scoreThreshold)) {
           if (kept.length >= most) break;
-          if (kept.every((better) => overlap(boxOf[k], boxOf[better]) <= iouThreshold)) kept.push(k);
+          const box = boxOf[k];
+          if (kept.some((better) => overlap(box, better) > iouThreshold)) continue;
+          kept.push(box);
+          selected.push(batch, category, k);
         }
-        for (const k of kept) selected.push(batch, category, k);
       }
     }
     return int64Tensor(selected, [selected.length / 3, 3]);

@@ -134,6 +134,10 @@ export function nearestIndex(axis: ResizeAxis, at: Expr, mode: CoordinateMode, r
   // Each input pixel is repeated: half-pixel centres never come to lie on a border.
   if (factor && isHalfPixel && isRounded) return div(at, factor);
   if (factor && mode === 'asymmetric' && (rounding === 'floor' || rounding === 'simple')) return div(at, factor);
+  if (factor && mode === 'asymmetric' && rounding === 'round_prefer_floor') {
+    const nearest = div(add(mul(at, 2), factor - 1), 2 * factor);
+    return factor < 3 ? nearest : clamped(axis, nearest);
+  }
   const x = sourceCoordinate(axis, at, mode, 'float32');
   return clamped(axis, toIndex(rounded(axis, x, rounding)));
 }
@@ -156,13 +160,17 @@ function rounded(axis: ResizeAxis, x: Expr, mode: NearestMode): Expr {
   }
 }
 
-/** The two neighbours of a coordinate and the weight of the upper one. Beside the image both are its border. */
+/** The lower neighbour of a coordinate and the weight of the upper one. */
 export function linearNeighbours(axis: ResizeAxis, x: Expr) {
   const last = sub(sizeAs(x.type as DType, axis.input), 1);
   const inside = max(min(x, last), 0);
   const low = floor(inside);
-  const index = toIndex(low);
-  return { low: index, high: min(add(index, 1), dimension(axis.input.sub(1))), weight: sub(inside, low) };
+  return { low: toIndex(low), weight: sub(inside, low) };
+}
+
+/** Beside the image both neighbours are its border. */
+export function upperNeighbour(axis: ResizeAxis, low: Expr): Expr {
+  return min(add(low, 1), dimension(axis.input.sub(1)));
 }
 
 /** A filter: its half width in input pixels when not stretched, and its value at a distance. */

@@ -17,6 +17,7 @@ import {
   type Stage,
   select,
   sub,
+  toIndex,
 } from '@onnx-ts/tensor-ir';
 import { tensorType } from '../graph/types.ts';
 import { computeType } from './compute-type.ts';
@@ -49,6 +50,7 @@ import {
   tapIndex,
   tapWeight,
   triangle,
+  upperNeighbour,
 } from './resize-axis.ts';
 
 type Mode = 'nearest' | 'linear' | 'cubic';
@@ -78,10 +80,18 @@ function resizeNearest(
   shape: readonly Dim[],
   options: ResizeOptions,
 ): Stage {
+  // The same for all lines of the image.
+  const tables = axes.map((axis) => ({
+    axis: axis.axis,
+    positions: ctx.map(
+      'int32',
+      [axis.output],
+      ([at]) => cast('int32', nearestIndex(axis, at, options.coordinates, options.rounding)),
+      'positions',
+    ),
+  }));
   return ctx.map(x.dtype, shape, (index) => {
-    const positions = axes.map(
-      (axis) => [axis.axis, nearestIndex(axis, index[axis.axis], options.coordinates, options.rounding)] as const,
-    );
+    const positions = tables.map(({ axis, positions }) => [axis, toIndex(ctx.at(positions, [index[axis]]))] as const);
     return gather(ctx, x, index, new Map(positions));
   });
 }
@@ -94,11 +104,22 @@ function resizeLinear(
   wide: DType,
   options: ResizeOptions,
 ): Stage {
+  // The same for all lines of the image.
+  const tables = axes.map((axis) => {
+    const at = ([position]: readonly Expr[]) =>
+      linearNeighbours(axis, sourceCoordinate(axis, position, options.coordinates, wide));
+    return {
+      axis,
+      low: ctx.map('int32', [axis.output], (index) => cast('int32', at(index).low), 'positions'),
+      weight: ctx.map(wide, [axis.output], (index) => at(index).weight, 'weights'),
+    };
+  });
   return ctx.map(wide, shape, (index) => {
-    const cells = axes.map((axis) => ({
-      axis: axis.axis,
-      ...linearNeighbours(axis, sourceCoordinate(axis, index[axis.axis], options.coordinates, wide)),
-    }));
+    const cells = tables.map(({ axis, low, weight }) => {
+      const here = [index[axis.axis]];
+      const first = toIndex(ctx.at(low, here));
+      return { axis: axis.axis, low: first, high: upperNeighbour(axis, first), weight: ctx.at(weight, here) };
+    });
     const blend = (remaining: typeof cells, positions: ReadonlyMap<number, Expr>): Expr => {
       const [cell, ...rest] = remaining;
       if (!cell) return cast(wide, gather(ctx, x, index, positions));

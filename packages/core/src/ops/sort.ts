@@ -24,14 +24,19 @@ export const NonZero = defineOperator({
     const tensor = context.tensor(0);
     const { dims } = tensor;
     const elements = elementsOf(tensor);
-    const positions: number[] = [];
+    const positions = new Uint32Array(elements.length);
+    let count = 0;
     // NaN is not zero; bigint zero and the empty string are falsy.
-    for (let at = 0; at < elements.length; at++) if (elements[at] || Number.isNaN(elements[at])) positions.push(at);
-    const rows = dims.map((size, axis) => {
+    for (let at = 0; at < elements.length; at++) {
+      const element = elements[at];
+      if (element || Number.isNaN(element)) positions[count++] = at;
+    }
+    const indices = new Float64Array(dims.length * count);
+    dims.forEach((size, axis) => {
       const step = elementCount(dims.slice(axis + 1));
-      return positions.map((position) => Math.floor(position / step) % size);
+      for (let at = 0; at < count; at++) indices[axis * count + at] = Math.floor(positions[at] / step) % size;
     });
-    return int64Tensor(rows.flat(), [dims.length, positions.length]);
+    return int64Tensor(indices, [dims.length, count]);
   },
 });
 
@@ -44,18 +49,36 @@ function compareElements(a: Element, b: Element): number {
   return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
 }
 
-/** The slices of a tensor along an axis: `at(k)` lists the elements of slice k in row-major order. */
-function slicesAlong(tensor: Tensor, axis: number): { readonly count: number; at(k: number): readonly Element[] } {
-  const elements: HostElements = elementsOf(tensor);
+interface Slices {
+  readonly count: number;
+  /** Elements of slice k in row-major order. */
+  at(k: number): readonly Element[];
+  /** Where slices have one element each: those. */
+  readonly elements: HostElements | undefined;
+}
+
+/** The slices of a tensor along an axis. */
+function slicesAlong(tensor: Tensor, axis: number): Slices {
+  const elements = comparableElements(tensor);
   const count = tensor.dims[axis];
   const inner = elementCount(tensor.dims.slice(axis + 1));
-  const outer = elementCount(tensor.dims.slice(0, axis));
+  const size = elementCount(tensor.dims.slice(0, axis)) * inner;
   const at = (k: number): readonly Element[] =>
-    Array.from(
-      { length: outer * inner },
-      (_, i) => elements[(Math.floor(i / inner) * count + k) * inner + (i % inner)],
-    );
-  return { count, at };
+    Array.from({ length: size }, (_, i) => elements[(Math.floor(i / inner) * count + k) * inner + (i % inner)]);
+  return { count, at, elements: size === 1 ? elements : undefined };
+}
+
+/** Elements of a tensor, 64-bit integers as numbers where all are small enough: those compare much faster. */
+function comparableElements(tensor: Tensor): HostElements {
+  const elements = elementsOf(tensor);
+  if (!(elements instanceof BigInt64Array)) return elements;
+  const words = new Int32Array(elements.buffer, elements.byteOffset, 2 * elements.length);
+  const numbers = new Int32Array(elements.length);
+  for (let at = 0; at < numbers.length; at++) {
+    numbers[at] = words[2 * at];
+    if (numbers[at] >> 31 !== words[2 * at + 1]) return elements;
+  }
+  return numbers;
 }
 
 function compareSlices(a: readonly Element[], b: readonly Element[]): number {
@@ -106,7 +129,7 @@ export const Unique = defineOperator({
     const counts: number[] = [];
     const inverse: number[] = [];
     for (let k = 0; k < slices.count; k++) {
-      const key = keyOf(slices.at(k));
+      const key = slices.elements ? slices.elements[k] : keyOf(slices.at(k));
       let group = groups.get(key);
       if (group === undefined) {
         group = first.length;

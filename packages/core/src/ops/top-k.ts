@@ -14,50 +14,9 @@ import {
   required,
 } from './define.ts';
 import { expectRank } from './expect.ts';
-import { elementsOf, int64Tensor } from './host-elements.ts';
+import { int64Tensor } from './host-elements.ts';
+import { firstPlacesOf } from './ordered-positions.ts';
 import { numbers, requireDType } from './pointwise.ts';
-
-type Numbers = ArrayLike<number> | ArrayLike<bigint>;
-
-/** Less than zero when element `a` is to come before element `b`. Total, so that the order is the same everywhere. */
-type Precedence = (a: number, b: number) => number;
-
-function precedence(values: Numbers, largest: boolean): Precedence {
-  const sign = largest ? -1 : 1;
-  return (a, b) => {
-    const [x, y] = [values[a], values[b]];
-    if (x < y) return -sign;
-    if (x > y) return sign;
-    // Equal, or at least one is NaN.
-    const [xIsNaN, yIsNaN] = [Number.isNaN(x), Number.isNaN(y)];
-    return xIsNaN === yIsNaN ? a - b : xIsNaN ? sign : -sign;
-  };
-}
-
-/** Positions of the first `k` of `count` elements from `start` on, `step` apart: a heap whose root is the last of them. */
-function firstInOrder(start: number, step: number, count: number, k: number, before: Precedence): number[] {
-  const heap: number[] = [];
-  const sink = (from: number): void => {
-    const moved = heap[from];
-    let at = from;
-    for (let child = 2 * at + 1; child < heap.length; child = 2 * at + 1) {
-      if (child + 1 < heap.length && before(heap[child], heap[child + 1]) < 0) child++;
-      if (before(moved, heap[child]) >= 0) break;
-      heap[at] = heap[child];
-      at = child;
-    }
-    heap[at] = moved;
-  };
-  for (let at = 0; at < k; at++) heap.push(start + at * step);
-  for (let at = k >> 1; at >= 0 && k > 0; at--) sink(at);
-  for (let at = k; at < count && k > 0; at++) {
-    const position = start + at * step;
-    if (before(position, heap[0]) >= 0) continue;
-    heap[0] = position;
-    sink(0);
-  }
-  return heap.sort(before);
-}
 
 /** Values and indices of the top k along an axis, in sorted order. */
 function topK(context: NodeContext, tensor: Tensor, axis: number, k: number, largest: boolean): readonly HostValue[] {
@@ -65,26 +24,22 @@ function topK(context: NodeContext, tensor: Tensor, axis: number, k: number, lar
   if (!(k >= 0 && k <= size)) context.fail(`k is ${k}, but axis ${axis} has ${size} elements.`);
   const step = elementCount(tensor.dims.slice(axis + 1));
   const outer = elementCount(tensor.dims.slice(0, axis));
-  const values = elementsOf(tensor) as Numbers;
-  const before = precedence(values, largest);
+  const firstPlaces = firstPlacesOf(tensor);
   const dims = tensor.dims.with(axis, k);
-  const sources = new Array<number>(elementCount(dims));
-  const indices = new Array<number>(sources.length);
+  const data = tensor.data as Float32Array;
+  const picked = data.slice(0, elementCount(dims));
+  const indices = new Float64Array(picked.length);
   for (let row = 0; row < outer; row++) {
     for (let lane = 0; lane < step; lane++) {
       const start = row * size * step + lane;
-      firstInOrder(start, step, size, k, before).forEach((source, at) => {
+      const places = firstPlaces({ start, step, count: size }, k, largest);
+      for (let at = 0; at < k; at++) {
         const target = (row * k + at) * step + lane;
-        sources[target] = source;
-        indices[target] = (source - start) / step;
-      });
+        picked[target] = data[start + places[at] * step];
+        indices[target] = places[at];
+      }
     }
   }
-  const data = tensor.data as Float32Array;
-  const picked = data.slice(0, sources.length);
-  sources.forEach((source, at) => {
-    picked[at] = data[source];
-  });
   return [new Tensor(tensor.type, picked, dims), int64Tensor(indices, dims)];
 }
 

@@ -7,6 +7,7 @@ import { operandsOf } from '../graph/traverse.ts';
 import { collectSymbols, isNumberTensor } from '../graph/types.ts';
 import { contentsOf, placeOf } from '../ops/context.ts';
 import type { ExecutionProvider } from '../provider/contract.ts';
+import { SupportTable } from './support.ts';
 
 /**
  * Why a node runs on the host: the operator is one of the host, its types are, the work is too small for a device, or no
@@ -63,19 +64,23 @@ function isSmallInteger(value: Value | undefined): boolean {
   return count !== undefined && count <= smallCount;
 }
 
-/** Placement of every node of a graph whose types are inferred and whose composites are expanded. */
+/**
+ * Placement of every node of a graph whose types are inferred and whose composites are expanded: on the first provider
+ * that takes it. See place-graph.ts for better choices.
+ */
 export function assignNodes(
   graph: Graph,
-  providers: readonly ExecutionProvider[],
+  providers: readonly ExecutionProvider[] | SupportTable,
   options: AssignOptions = {},
 ): Map<GraphNode, Placement> {
+  const supports = providers instanceof SupportTable ? providers : new SupportTable(providers);
   const placements = new Map<GraphNode, Placement>();
   const onHost = new Set<Value>(graph.inputs);
   /** Sizes that have a value before the node runs. */
   const bound = new Set<string>();
   for (const value of [...graph.inputs, ...graph.captures]) addSymbols(value, bound);
   for (const node of graph.nodes) {
-    let placement = placeNode(node, providers, onHost, options);
+    let placement = placeNode(node, supports, onHost, options);
     // Providers are told all sizes; they cannot find one out.
     const isNew = (name: string): boolean => name.includes('#') && !bound.has(name);
     if (placement.kind === 'provider' && [...outputSymbols(node)].some(isNew)) {
@@ -94,7 +99,7 @@ export function assignNodes(
 
 function placeNode(
   node: GraphNode,
-  providers: readonly ExecutionProvider[],
+  supports: SupportTable,
   onHost: ReadonlySet<Value>,
   options: AssignOptions,
 ): Placement {
@@ -105,7 +110,7 @@ function placeNode(
   const values = [...operands, ...node.outputs];
   const hasShapes = node.inputs.every(hasShape) && node.outputs.every(hasShape);
   // A kernel written for an operator comes before what the operator means in general.
-  const special = definition.lower ? undefined : hasShapes && supporting(node, providers);
+  const special = definition.lower ? undefined : hasShapes && supports.first(node);
   if (special !== undefined && special !== false) return { kind: 'provider', provider: special };
   if (definition.evaluate) return { kind: 'host', cause: 'operator', reason: 'this operator runs on the host' };
   if (values.some(isHostValue)) {
@@ -139,19 +144,13 @@ function placeNode(
   ) {
     return { kind: 'host', cause: 'small', reason: 'a few integers that are on the host already' };
   }
-  const found = supporting(node, providers);
+  const found = supports.first(node);
   if (found !== undefined) return { kind: 'provider', provider: found };
-  const reasons = providers.map((provider) => {
-    const support = provider.supports(node);
+  const reasons = supports.providers.map((provider, at) => {
+    const support = supports.of(node, at);
     return `${provider.id}: ${support.ok ? '' : support.reason}`;
   });
   return { kind: 'host', cause: 'unsupported', reason: reasons.join('; ') || 'no provider is open' };
-}
-
-/** Index of the first provider that takes a node. */
-function supporting(node: GraphNode, providers: readonly ExecutionProvider[]): number | undefined {
-  const at = providers.findIndex((provider) => provider.supports(node).ok);
-  return at < 0 ? undefined : at;
 }
 
 /** One step of a plan: nodes that run together, in an order that respects what they read. */
@@ -164,39 +163,48 @@ const keyOf = (placement: Placement): string =>
   placement.kind === 'provider' ? `provider ${placement.provider}` : placement.kind;
 
 /**
- * Groups neighbours with the same placement. A node joins the latest group of its placement that comes after everything
- * it reads, so that host work in between does not cut a provider's partition more than it must.
+ * Groups neighbours with the same placement, which is what partition/simulate.ts calls segments. Tasks join the first group
+ * of their placement that comes after everything they read, so that host work in between does not cut a provider's
+ * partition more than it must.
+ * @param tasks all nodes that are placed, in parts that stay together, each after those that it reads from
  */
-export function clusterNodes(graph: Graph, placements: ReadonlyMap<GraphNode, Placement>): Cluster[] {
+export function clusterNodes(
+  graph: Graph,
+  placements: ReadonlyMap<GraphNode, Placement>,
+  tasks: readonly (readonly GraphNode[])[] = graph.nodes.map((node) => [node]),
+): Cluster[] {
   const levels = new Map<Value, number>();
   /** First level at which a size has a value, for sizes that a run finds out. */
   const known = new Map<string, number>();
   const inputSymbols = new Set<string>();
   for (const value of [...graph.inputs, ...graph.captures]) addSymbols(value, inputSymbols);
   const groups: { key: string; placement: Cluster['placement']; nodes: GraphNode[] }[][] = [];
-  for (const node of graph.nodes) {
-    const placement = placements.get(node)!;
+  for (const nodes of tasks) {
+    const placement = placements.get(nodes[0])!;
     if (placement.kind === 'none') continue;
     const key = keyOf(placement);
     let level = 0;
-    for (const operand of operandsOf(node)) {
-      const producer = operand.producer && placements.get(operand.producer);
-      if (!producer || producer.kind === 'none' || !levels.has(operand)) continue;
-      // Reading from a group of the same kind is free; anything else needs a later level.
-      const same = producer.kind === 'provider' && keyOf(producer) === key;
-      level = Math.max(level, levels.get(operand)! + (same ? 0 : 1));
+    for (const node of nodes) {
+      for (const operand of operandsOf(node)) {
+        const producer = operand.producer && placements.get(operand.producer);
+        if (!producer || producer.kind === 'none' || !levels.has(operand)) continue;
+        // Reading from a group of the same kind is free; anything else needs a later level.
+        const same = producer.kind === 'provider' && keyOf(producer) === key;
+        level = Math.max(level, levels.get(operand)! + (same ? 0 : 1));
+      }
+      if (known.size > 0) for (const name of symbolsOf(node)) level = Math.max(level, known.get(name) ?? 0);
     }
-    if (known.size > 0) for (const name of symbolsOf(node)) level = Math.max(level, known.get(name) ?? 0);
-    for (const output of node.outputs) if (output) levels.set(output, level);
-    if (placement.kind !== 'provider') {
+    for (const node of nodes) {
+      for (const output of node.outputs) if (output) levels.set(output, level);
+      if (placement.kind === 'provider') continue;
       for (const name of outputSymbols(node)) {
         if (!known.has(name) && !inputSymbols.has(name)) known.set(name, level + 1);
       }
     }
     groups[level] ??= [];
     const group = groups[level].find((candidate) => candidate.key === key && placement.kind === 'provider');
-    if (group) group.nodes.push(node);
-    else groups[level].push({ key, placement, nodes: [node] });
+    if (group) group.nodes.push(...nodes);
+    else groups[level].push({ key, placement, nodes: [...nodes] });
   }
   return groups.flat();
 }

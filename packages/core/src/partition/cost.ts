@@ -73,7 +73,7 @@ export function workOfKernel(kernel: Kernel): Work {
 /** Work of a program as fusion would cut it, without what weights alone determine. */
 export function workOfProgram(program: Program): Work & { readonly kernels: number } {
   const works = fuseProgram(program)
-    .kernels.filter((kernel) => !isConstant(kernel))
+    .kernels.filter((kernel) => !isConstantKernel(kernel))
     .map(workOfKernel);
   return {
     reads: sumOf(works.map((work) => work.reads)),
@@ -83,7 +83,8 @@ export function workOfProgram(program: Program): Work & { readonly kernels: numb
   };
 }
 
-function isConstant({ params, outputs }: Kernel): boolean {
+/** Whether it depends on weights alone: it runs once, when they are loaded. */
+export function isConstantKernel({ params, outputs }: Kernel): boolean {
   return outputs.every(({ tensor }) => tensor.isConstant) && params.every((param) => param.isConstant);
 }
 

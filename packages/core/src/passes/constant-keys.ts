@@ -5,18 +5,19 @@ import type { Tensor } from '../session/tensor.ts';
 /** Bytes up to which constants are compared by all that they hold. */
 const largestRead = 1 << 12;
 
-export class ConstantKeys {
-  readonly #texts = new WeakMap<Tensor, string>();
+/** Of tensors that were asked about: each round of rewrites asks again. */
+const knownTexts = new WeakMap<Tensor, string>();
 
+export class ConstantKeys {
   /** The same text exactly for tensors of the same type, dims and bits. Undefined for tensors that are large. */
   of(tensor: Tensor): string | undefined {
-    const before = this.#texts.get(tensor);
+    const before = knownTexts.get(tensor);
     if (before !== undefined) return before;
     const isText = tensor.type === 'string';
     if (isText ? tensor.size > 64 : tensor.byteLength > largestRead) return undefined;
     const content = isText ? JSON.stringify(tensor.data) : bitsText(tensor, 0, tensor.byteLength);
     const text = `${tensor.type}[${tensor.dims.join()}]${content}`;
-    this.#texts.set(tensor, text);
+    knownTexts.set(tensor, text);
     return text;
   }
 
@@ -33,9 +34,7 @@ export class ConstantKeys {
 function bitsText(tensor: Tensor, offset: number, length: number): string {
   const bytes = new Uint8Array((length + 1) & ~1);
   tensor.readBytes(offset, bytes.subarray(0, length));
-  let text = '';
-  for (const unit of new Uint16Array(bytes.buffer)) text += String.fromCharCode(unit);
-  return text;
+  return String.fromCharCode(...new Uint16Array(bytes.buffer));
 }
 
 /** Compares two tensors of numbers of the same size, part by part. */

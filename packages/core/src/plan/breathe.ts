@@ -8,7 +8,13 @@ let lastBreath = 0;
 /** Waits for the event loop to go round once, if it has not done so for a while. */
 export async function breathe(): Promise<void> {
   if (performance.now() - lastBreath < longest) return;
-  await new Promise<void>((resolve) => {
+  await pause();
+  lastBreath = performance.now();
+}
+
+/** Waits for the event loop to go round once. */
+export function pause(): Promise<void> {
+  return new Promise<void>((resolve) => {
     const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => void };
     if (setImmediate) setImmediate(resolve);
     else {
@@ -21,5 +27,4 @@ export async function breathe(): Promise<void> {
       port1.postMessage(undefined);
     }
   });
-  lastBreath = performance.now();
 }

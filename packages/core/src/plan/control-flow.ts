@@ -73,7 +73,21 @@ export class ControlStep implements Step {
     }
   }
 
-  /** Runs a body once with its inputs bound to concrete sizes. */
+  /** As `#runBody`. `own` are those of the inputs that nobody uses afterwards. */
+  async #runBodyWith(
+    own: readonly RuntimeValue[],
+    body: Graph,
+    inputs: readonly RuntimeValue[],
+    state: RunState,
+  ): Promise<RuntimeValue[]> {
+    try {
+      return await this.#runBody(body, inputs, state);
+    } finally {
+      releaseAll(own);
+    }
+  }
+
+  /** Runs a body once with its inputs bound to concrete sizes. They stay the caller's. */
   async #runBody(body: Graph, inputs: readonly RuntimeValue[], state: RunState): Promise<RuntimeValue[]> {
     checkAborted(state.context.signal);
     const plan = this.plans.get(body);
@@ -119,7 +133,7 @@ export class ControlStep implements Step {
       for (let iteration = 0; goOn && iteration < trips; iteration++) {
         const counter = RuntimeValue.ofHost(new Tensor('int64', [BigInt(iteration)], []));
         const condition = RuntimeValue.ofHost(new Tensor('bool', [true], []));
-        const results = await this.#runBody(body, [counter, condition, ...carried], state);
+        const results = await this.#runBodyWith([counter, condition], body, [counter, condition, ...carried], state);
         releaseAll(carried);
         carried = results.slice(1, 1 + count);
         goOn = (await this.#scalar(results[0], 'the condition of its body')) !== 0;
@@ -183,7 +197,7 @@ export class ControlStep implements Step {
           const position = layout.inputReversed[at] ? steps - 1 - step : step;
           return RuntimeValue.ofHost(itemOf(tensor, axes[at], position));
         });
-        const results = await this.#runBody(body, [...carried, ...slices], state);
+        const results = await this.#runBodyWith(slices, body, [...carried, ...slices], state);
         releaseAll(carried);
         carried = results.slice(0, states);
         await collect(results.slice(states), collected);
@@ -257,7 +271,8 @@ export class ControlStep implements Step {
       const items = inputs.map((input) =>
         input instanceof RuntimeValue ? input : RuntimeValue.ofHost(input.items[at]),
       );
-      await collect(await this.#runBody(body, items, state), collected);
+      const own = items.filter((_, input) => !(inputs[input] instanceof RuntimeValue));
+      await collect(await this.#runBodyWith(own, body, items, state), collected);
     }
     return collected.map((items, at) => {
       const element = body.outputs[at].type;

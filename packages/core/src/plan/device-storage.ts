@@ -22,10 +22,13 @@ export class DeviceStorage {
   filled: number;
   #users = 1;
 
-  /** @throws OnnxTsError OUT_OF_MEMORY */
-  constructor(provider: ExecutionProvider, byteLength: number, room?: Room, filled = 0) {
+  /**
+   * @param memory bytes to allocate, or a buffer to take over
+   * @throws OnnxTsError OUT_OF_MEMORY
+   */
+  constructor(provider: ExecutionProvider, memory: number | DeviceBuffer, room?: Room, filled = 0) {
     this.provider = provider;
-    this.buffer = provider.memory.allocate(byteLength);
+    this.buffer = typeof memory === 'number' ? provider.memory.allocate(memory) : memory;
     this.room = room;
     this.filled = filled;
   }
@@ -50,5 +53,5 @@ export function runsOf(dtype: DType, dims: readonly number[], { axis, capacity }
   for (let at = 0; at < axis; at++) count *= dims[at];
   let inner = bitsOf(dtype) / 8;
   for (let at = axis + 1; at < dims.length; at++) inner *= dims[at];
-  return { count, bytes: dims[axis] * inner, stride: capacity * inner };
+  return { count, bytes: (dims[axis] ?? 1) * inner, stride: capacity * inner };
 }

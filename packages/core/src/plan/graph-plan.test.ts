@@ -189,6 +189,35 @@ describe('bodies', () => {
     expect(await run(spec, { x: floats(0, 0), trips: scalar(3) })).toEqual({ y: [-2, -2] });
   });
 
+  it('leave none of what they were given on the device', async () => {
+    const loop = (op: string, inputs: string[], body: ModelSpec, attributes = {}): ModelSpec => ({
+      inputs: { x: float32(2, 2), trips: int64(), list: sequenceOf(float32(2)) },
+      nodes: [node(op, inputs, ['y'], { ...attributes, body: { body } })],
+      outputs: ['y'],
+    });
+    const counted = [node('Cast', 'i', 'f', { to: 1 }), node('Mul', ['f', 'a'], 'b')];
+    const cases = [
+      loop('Loop', ['trips', '', 'x'], {
+        inputs: { i: int64(), go: tensorOf('bool'), a: float32(2, 2) },
+        nodes: counted,
+        outputs: ['go', 'b'],
+      }),
+      loop(
+        'Scan',
+        ['x'],
+        { inputs: { a: float32(2) }, nodes: [node('Exp', 'a', 'b')], outputs: ['b'] },
+        { num_scan_inputs: 1 },
+      ),
+      loop('SequenceMap', ['list'], { inputs: { a: float32(2) }, nodes: [node('Exp', 'a', 'b')], outputs: ['b'] }),
+    ];
+    const list: HostValue = { kind: 'sequence', items: [floats(1, 2), floats(3, 4)] };
+    for (const spec of cases) {
+      await using session = await open(spec);
+      await session.run({ x: new Tensor('float32', [1, 2, 3, 4], [2, 2]), trips: scalar(3), list });
+      expect([spec.nodes[0].opType, session.memory().bytesInUse]).toEqual([spec.nodes[0].opType, 0]);
+    }
+  });
+
   it('of a SequenceMap run once for each item', async () => {
     const spec: ModelSpec = {
       inputs: { list: sequenceOf(float32('k')), shift: float32() },

@@ -5,6 +5,7 @@ import type { Graph, GraphNode, Value } from '../graph/graph.ts';
 import { operandsOf } from '../graph/traverse.ts';
 import type { OperatorRegistry } from '../ops/registry.ts';
 import { assignNodes, type Cluster, clusterNodes, type Placement } from '../partition/assign.ts';
+import type { GraphPlacement } from '../partition/place-model.ts';
 import type { CompileContext, ExecutionProvider, RunContext } from '../provider/contract.ts';
 import type { HostEvaluator } from '../session/host-evaluator.ts';
 import { breathe } from './breathe.ts';
@@ -20,6 +21,8 @@ export interface PlanEnvironment {
   readonly evaluator: HostEvaluator;
   /** In order of preference. */
   readonly providers: readonly ExecutionProvider[];
+  /** What was decided for the graph and the bodies inside; without it, the first provider that takes a node has it. */
+  readonly placed?: ReadonlyMap<Graph, GraphPlacement>;
   /** Everything that a provider can compile goes there, however small. */
   readonly everythingOnProviders?: boolean;
   /** Where what providers compile is kept, or comes from. */
@@ -29,21 +32,32 @@ export interface PlanEnvironment {
 export class GraphPlan {
   readonly graph: Graph;
   readonly steps: readonly Step[];
-  readonly placements: ReadonlyMap<GraphNode, Placement>;
+  readonly placed: GraphPlacement;
   /** Values whose last reader is the step at that index. */
   readonly #lastUse: readonly (readonly Value[])[];
+  /** Inputs that several steps read, or that are outputs. */
+  readonly #rereadInputs: ReadonlySet<Value>;
 
-  private constructor(graph: Graph, steps: readonly Step[], placements: ReadonlyMap<GraphNode, Placement>) {
+  private constructor(graph: Graph, steps: readonly Step[], placed: GraphPlacement) {
     this.graph = graph;
     this.steps = steps;
-    this.placements = placements;
+    this.placed = placed;
     this.#lastUse = lastUses(graph, steps);
+    const isReread = (input: Value): boolean =>
+      graph.outputs.includes(input) || steps.filter(({ operands }) => operands.includes(input)).length > 1;
+    this.#rereadInputs = new Set(graph.inputs.filter(isReread));
+  }
+
+  get placements(): ReadonlyMap<GraphNode, Placement> {
+    return this.placed.placements;
   }
 
   /** @throws OnnxTsError */
   static async compile(graph: Graph, environment: PlanEnvironment, context: CompileContext): Promise<GraphPlan> {
-    const placements = assignNodes(graph, environment.providers, environment);
-    const clusters = clusterNodes(graph, placements);
+    const placed = environment.placed?.get(graph) ?? {
+      placements: assignNodes(graph, environment.providers, environment),
+    };
+    const clusters = clusterNodes(graph, placed.placements, placed.tasks);
     const readers = readersOf(clusters);
     const outputs = new Set(graph.outputs);
     const steps: Step[] = [];
@@ -59,13 +73,14 @@ export class GraphPlan {
       for (const step of steps) step.dispose();
       throw error;
     }
-    return new GraphPlan(graph, steps, placements);
+    return new GraphPlan(graph, steps, placed);
   }
 
   /**
    * @param inputs one per graph input; undefined where a default (an initializer) is to be used. They stay the caller's.
    * @param outer values of the enclosing plan that this graph captures
    * @param kept outputs that the caller leaves on their device, with the positions to make room for
+   * @param yielded inputs that the caller does not need any more as they are
    * @returns one value per graph output, each to be released by the caller
    */
   async run(
@@ -74,8 +89,10 @@ export class GraphPlan {
     binding: Map<string, number>,
     context: RunContext,
     kept?: ReadonlyMap<Value, number>,
+    yielded?: readonly Value[],
   ): Promise<RuntimeValue[]> {
-    const state = new RunState(binding, context, kept);
+    const free = yielded && new Set(yielded.filter((value) => !this.#rereadInputs.has(value)));
+    const state = new RunState(binding, context, kept, free);
     for (const [at, value] of this.graph.inputs.entries()) {
       const given = inputs[at];
       if (given) state.values.set(value, given.retain());

@@ -25,6 +25,14 @@ export class LruCache<V> {
     this.#drop(oldest[1]);
   }
 
+  /** Takes the entry that was used longest ago out, for another use, when another one would push it out. */
+  evict(): V | undefined {
+    if (this.#entries.size < this.#capacity) return undefined;
+    const [[key, value]] = this.#entries;
+    this.#entries.delete(key);
+    return value;
+  }
+
   clear(): void {
     for (const value of this.#entries.values()) this.#drop(value);
     this.#entries.clear();

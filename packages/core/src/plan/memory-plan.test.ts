@@ -36,6 +36,18 @@ describe('planMemory', () => {
     expect(plan.bytes).toBe(2048);
   });
 
+  it('finds the order that leaves no gap', () => {
+    // By size, the second goes above the first, where it leaves room for only one of the others below.
+    const lives = [
+      { bytes: 192, first: 0, last: 0 },
+      { bytes: 128, first: 0, last: 2 },
+      { bytes: 128, first: 2, last: 2 },
+      { bytes: 128, first: 2, last: 4 },
+    ];
+    const plan = planMemory(lives, 64);
+    expect([plan.bytes, plan.lowerBound]).toEqual([384, 384]);
+  });
+
   it('has nothing to do for nothing', () => {
     expect(planMemory([], 64)).toEqual({ offsets: [], bytes: 0, lowerBound: 0 });
   });

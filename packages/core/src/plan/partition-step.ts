@@ -52,6 +52,8 @@ export class PartitionStep implements Step {
   readonly #outputs: readonly OutputPlan[];
   /** Of each symbol of capacities, the size that it has to be at least. */
   readonly #capacities: ReadonlyMap<string, Dim>;
+  /** Of each symbol of capacities, the first output that has it: the others grow with it. */
+  readonly #growing: readonly { readonly value: Value; readonly append: NonNullable<OutputPlan['append']> }[];
   readonly #symbols: readonly string[];
   readonly #reads: readonly ReadCheck[];
   readonly #checks: SizeChecks;
@@ -70,8 +72,14 @@ export class PartitionStep implements Step {
     this.#inputs = this.operands;
     this.#outputs = partition.outputs.map((value) => this.#planOutput(value));
     const capacities = new Map<string, Dim>();
-    for (const { append } of this.#outputs) if (append) capacities.set(append.capacity, append.length);
+    const growing: { value: Value; append: NonNullable<OutputPlan['append']> }[] = [];
+    for (const { value, append } of this.#outputs) {
+      if (!append) continue;
+      if (!capacities.has(append.capacity)) growing.push({ value, append });
+      capacities.set(append.capacity, append.length);
+    }
     this.#capacities = capacities;
+    this.#growing = growing;
     this.#symbols = partitionSymbols(partition.nodes);
   }
 
@@ -131,10 +139,24 @@ export class PartitionStep implements Step {
       checkReads(this.#reads, dims);
       const sizes = this.#dims.evaluate(dims);
       const shapes = this.#outputs.map(({ shape }) => shape.map((at) => sizes[at]));
-      bound = { executable: this.executable.bind(dims), dims: shapes };
+      bound = { executable: this.#makeBound(dims), dims: shapes };
       this.#bindings.set(key, bound);
     }
     return bound;
+  }
+
+  /** Made from the one that has not been used for longest, where there are enough. */
+  #makeBound(dims: DimBinding): BoundExecutable {
+    const spare = this.#bindings.evict()?.executable;
+    if (!spare) return this.executable.bind(dims);
+    try {
+      if (spare.rebind?.(dims)) return spare;
+    } catch (error) {
+      spare.dispose();
+      throw error;
+    }
+    spare.dispose();
+    return this.executable.bind(dims);
   }
 
   async run(state: RunState): Promise<void> {
@@ -168,7 +190,7 @@ export class PartitionStep implements Step {
   ): RuntimeValue | Promise<RuntimeValue> {
     if (append) {
       const room = { axis: append.axis, capacity: sizes.get(append.capacity)! };
-      return state.get(append.input).extend(this.provider, dims, room);
+      return state.get(append.input).extend(this.provider, dims, room, canContinue(append, state));
     }
     const storage = new DeviceStorage(this.provider, byteLength(dtype, elementCount(dims)));
     return RuntimeValue.onDevice(storage, dtype, dims);
@@ -194,10 +216,9 @@ export class PartitionStep implements Step {
   /** The sizes of the run with the room that caches have, or will have when they are moved. */
   #withCapacities(state: RunState): Map<string, number> {
     const sizes = new Map(state.binding);
-    for (const { value, append } of this.#outputs) {
-      if (!append || sizes.has(append.capacity)) continue;
+    for (const { value, append } of this.#growing) {
       const length = append.length.evaluate(state.binding);
-      const present = state.get(append.input).capacityOn(this.provider, append.axis);
+      const present = canContinue(append, state) ? state.get(append.input).capacityOn(this.provider, append.axis) : 0;
       const wanted = state.kept?.get(value);
       const room = wanted === undefined ? length : Math.max(leastRoom, wanted, length * growth);
       sizes.set(append.capacity, present >= length ? present : room);
@@ -210,4 +231,9 @@ export class PartitionStep implements Step {
     this.#bindings.clear();
     this.executable.dispose();
   }
+}
+
+/** Whether an output may take the place of the input that it goes on from. */
+function canContinue({ input, overwrites }: Append, { yielded }: RunState): boolean {
+  return !overwrites || yielded?.has(input) === true;
 }

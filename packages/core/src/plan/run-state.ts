@@ -13,11 +13,19 @@ export class RunState {
   readonly context: RunContext;
   /** Outputs that stay on their device and may grow there, with the positions to make room for at least. */
   readonly kept: ReadonlyMap<Value, number> | undefined;
+  /** Inputs whose elements may be overwritten by the step that reads them. */
+  readonly yielded: ReadonlySet<Value> | undefined;
 
-  constructor(binding: Map<string, number>, context: RunContext, kept?: ReadonlyMap<Value, number>) {
+  constructor(
+    binding: Map<string, number>,
+    context: RunContext,
+    kept?: ReadonlyMap<Value, number>,
+    yielded?: ReadonlySet<Value>,
+  ) {
     this.binding = binding;
     this.context = context;
     this.kept = kept;
+    this.yielded = yielded;
   }
 
   /** Value of an operand: computed, constant, or made from sizes. */

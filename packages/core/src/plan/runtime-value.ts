@@ -67,6 +67,11 @@ export class RuntimeValue {
     return this;
   }
 
+  /** Whether the value has just so many users, and its memory none but the value. */
+  hasOnly(users: number): boolean {
+    return this.#users === users && this.#storage?.isShared !== true;
+  }
+
   release(): void {
     if (--this.#users > 0) return;
     this.#storage?.release();
@@ -88,22 +93,56 @@ export class RuntimeValue {
     return new Tensor(type, data.slice() as TypedArray, dims);
   }
 
+  /** Tensors as `copy` gives them, of those values that devices read together. */
+  static async copyTogether(values: readonly RuntimeValue[]): Promise<Map<RuntimeValue, Tensor>> {
+    const byProvider = new Map<ExecutionProvider, RuntimeValue[]>();
+    for (const value of new Set(values)) {
+      const storage = value.#storage;
+      if (value.#host !== undefined || !storage?.provider.memory.downloadAll || hasGaps(storage, value.#dims!))
+        continue;
+      const list = byProvider.get(storage.provider);
+      if (list) list.push(value);
+      else byProvider.set(storage.provider, [value]);
+    }
+    const copies = new Map<RuntimeValue, Tensor>();
+    for (const [{ memory }, list] of byProvider) {
+      const sources = list.map((value) => {
+        return { source: value.#storage!.buffer, byteLength: byteLength(value.#dtype!, elementCount(value.#dims!)) };
+      });
+      const all = await memory.downloadAll!(sources);
+      for (const [at, value] of list.entries()) copies.set(value, value.#tensorOf(all[at]));
+    }
+    return copies;
+  }
+
+  /** @param bytes all of its elements, in an array of their own */
+  #tensorOf(bytes: Uint8Array<ArrayBuffer>): Tensor {
+    const dtype = this.#dtype as Exclude<DType, 'string'>;
+    clearPadding(dtype, bytes, elementCount(this.#dims!));
+    return new Tensor(dtype, new (arrayTypeOf(dtype))(bytes.buffer), this.#dims!);
+  }
+
   async #download(): Promise<Tensor> {
     const dtype = this.#dtype as Exclude<DType, 'string'>;
     const dims = this.#dims!;
-    const count = elementCount(dims);
-    const bytes = byteLength(dtype, count);
+    const bytes = byteLength(dtype, elementCount(dims));
     const storage = this.#storage!;
     const { memory } = storage.provider;
-    if (!hasGaps(storage, dims)) {
-      const target = await memory.download(storage.buffer, bytes);
-      clearPadding(dtype, target, count);
-      return new Tensor(dtype, new (arrayTypeOf(dtype))(target.buffer), dims);
+    if (!hasGaps(storage, dims)) return this.#tensorOf(await memory.download(storage.buffer, bytes));
+    const target = memory.read ? new Uint8Array(bytes) : await this.#downloadDense(storage, bytes);
+    memory.read?.(storage.buffer, target, runsOf(dtype, dims, storage.room!));
+    return this.#tensorOf(target);
+  }
+
+  /** Elements that do not lie side by side, out of memory that the host does not see: brought together there first. */
+  async #downloadDense({ provider }: DeviceStorage, bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    const dense = new DeviceStorage(provider, bytes);
+    try {
+      await this.copyTo(dense);
+      return await provider.memory.download(dense.buffer, bytes);
+    } finally {
+      dense.release();
     }
-    const target = new Uint8Array(bytes);
-    memory.read!(storage.buffer, target, runsOf(dtype, dims, storage.room!));
-    clearPadding(dtype, target, count);
-    return new Tensor(dtype, new (arrayTypeOf(dtype))(target.buffer), dims);
   }
 
   /** Fills an array of the host with the bytes of the tensor. */
@@ -114,7 +153,7 @@ export class RuntimeValue {
       return;
     }
     const { memory } = storage.provider;
-    if (!memory.read) target.set(await memory.download(storage.buffer, target.byteLength));
+    if (!memory.read) ((await this.#download()) as Tensor).copyBytesTo(target);
     else if (!hasGaps(storage, this.#dims!)) memory.read(storage.buffer, target);
     else memory.read(storage.buffer, target, runsOf(this.#dtype!, this.#dims!, storage.room!));
     clearPadding(this.#dtype!, target, elementCount(this.#dims!));
@@ -134,14 +173,32 @@ export class RuntimeValue {
     }
     const bytes = byteLength(this.#dtype!, elementCount(this.#dims!));
     const copy = new DeviceStorage(provider, bytes);
-    await this.#copyTo(copy);
+    await this.copyTo(copy);
     this.#copy?.release();
     this.#copy = copy;
     return copy.buffer;
   }
 
+  /**
+   * What the device's own API calls the memory that has the elements side by side; undefined where it has no such thing.
+   * Elements with gaps between them are copied, which such devices do at once.
+   */
+  get native(): unknown {
+    const storage = this.#storage;
+    const { memory } = storage?.provider ?? {};
+    if (!storage || !memory?.nativeOf) return undefined;
+    if (!hasGaps(storage, this.#dims!)) return memory.nativeOf(storage.buffer);
+    if (this.#copy?.provider !== storage.provider) {
+      const copy = new DeviceStorage(storage.provider, byteLength(this.#dtype!, elementCount(this.#dims!)));
+      void this.copyTo(copy);
+      this.#copy?.release();
+      this.#copy = copy;
+    }
+    return memory.nativeOf(this.#copy.buffer);
+  }
+
   /** Writes the elements to where they belong in memory that has been made for them. */
-  async #copyTo(target: DeviceStorage): Promise<void> {
+  async copyTo(target: DeviceStorage): Promise<void> {
     const { provider, buffer, room } = target;
     const { memory } = provider;
     const [dtype, dims, storage] = [this.#dtype!, this.#dims!, this.#storage];
@@ -169,14 +226,21 @@ export class RuntimeValue {
   }
 
   /**
-   * A longer value that begins with this one: the rest is for the caller to write. It shares the memory if that has just
-   * the capacity that is asked for and nothing after this value; otherwise this one is copied.
+   * A longer value that begins with this one: the rest is for the caller to write. It shares the memory if that is allowed,
+   * has just the capacity that is asked for and nothing after this value; otherwise this one is copied.
    * @throws OnnxTsError OUT_OF_MEMORY
    */
-  extend(provider: ExecutionProvider, dims: readonly number[], room: Room): RuntimeValue | Promise<RuntimeValue> {
+  extend(
+    provider: ExecutionProvider,
+    dims: readonly number[],
+    room: Room,
+    canShare = true,
+  ): RuntimeValue | Promise<RuntimeValue> {
     const { axis, capacity } = room;
     // No memory at all has no capacity either, which an empty result may ask for.
-    if (!this.#storage || this.capacityOn(provider, axis) !== capacity) return this.#move(provider, dims, room);
+    if (!canShare || !this.#storage || this.capacityOn(provider, axis) !== capacity) {
+      return this.#move(provider, dims, room);
+    }
     const storage = this.#storage.retain();
     storage.filled = dims[axis];
     return new RuntimeValue(undefined, storage, this.#dtype, dims);
@@ -187,7 +251,7 @@ export class RuntimeValue {
     const bytes = byteLength(this.#dtype!, elementCount(dims.with(axis, capacity)));
     const storage = new DeviceStorage(provider, bytes, room, dims[axis]);
     try {
-      if (this.#dims![axis] > 0) await this.#copyTo(storage);
+      if (this.#dims![axis] > 0) await this.copyTo(storage);
     } catch (error) {
       storage.release();
       throw error;

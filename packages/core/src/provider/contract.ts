@@ -27,6 +27,7 @@ export interface DeviceInfo {
   readonly usable: boolean;
   /** Why it is not usable, or works with less than it could (for instance without threads). */
   readonly reason?: string;
+  /** `isSoftware`: the device is a program that runs on the processor, such as a software rasterizer. */
   readonly properties: Readonly<Record<string, string | number | boolean>>;
 }
 
@@ -62,6 +63,8 @@ export interface DeviceProfile {
   /** Seconds a transfer from or to the host takes at least, and bytes a second beyond that. */
   readonly transferLatency: number;
   readonly transferBandwidth: number;
+  /** Seconds to hand a partition over and to hear that it is done, beside its kernels; 0 when absent. */
+  readonly sync?: number;
 }
 
 /** Memory on a device. Core never looks inside. */
@@ -76,9 +79,15 @@ export interface Runs {
   readonly stride: number;
 }
 
+/** The first bytes of a buffer. */
+export interface Download {
+  readonly source: DeviceBuffer;
+  readonly byteLength: number;
+}
+
 /**
  * All methods may be called at any time between open and dispose, one at a time. Memory whose executables have `appends`
- * has the optional methods, and `upload` heeds `runs`.
+ * has `copy`, and `upload` heeds `runs`.
  */
 export interface DeviceMemory {
   /** @throws OnnxTsError OUT_OF_MEMORY, with what was asked for and what is in use */
@@ -88,10 +97,21 @@ export interface DeviceMemory {
   upload(tensor: Tensor, target: DeviceBuffer, runs?: Runs): void | Promise<void>;
   /** The first bytes of a buffer, in an array of their own. */
   download(source: DeviceBuffer, byteLength: number): Uint8Array<ArrayBuffer> | Promise<Uint8Array<ArrayBuffer>>;
-  /** Fills an array of the host with bytes of a buffer, for memory that the host sees. `runs` as for `upload`. */
+  /** As `download` of one after the other, for devices where waiting costs more than moving. */
+  downloadAll?(sources: readonly Download[]): Promise<readonly Uint8Array<ArrayBuffer>[]>;
+  /** Fills an array of the host with bytes of a buffer, only for memory that the host sees. `runs` as for `upload`. */
   read?(source: DeviceBuffer, target: Uint8Array, runs?: Runs): void;
   /** Copies from one buffer to another, run by run: `from` and `to` have equally many of equal length. */
   copy?(source: DeviceBuffer, from: Runs, target: DeviceBuffer, to: Runs): void | Promise<void>;
+  /**
+   * Memory of the device that the caller has made by the device's own API, such as a GPUBuffer. It stays the caller's: `free`
+   * leaves it alone. Where kernels cannot read it as it is, the result is a copy.
+   * @param access what it is for: kernels read it, or it is the target of a copy
+   * @throws OnnxTsError INVALID_INPUT when it is of another device, or cannot be used so
+   */
+  adopt?(memory: unknown, byteLength: number, access: 'read' | 'write'): DeviceBuffer | Promise<DeviceBuffer>;
+  /** What the device's own API calls a buffer, for callers who go on with it. Goes with `adopt`. */
+  nativeOf?(buffer: DeviceBuffer): unknown;
   readonly bytesInUse: number;
   readonly peakBytes: number;
 }
@@ -151,6 +171,8 @@ export interface ExecutionProvider {
   readonly device: DeviceInfo;
   readonly memory: DeviceMemory;
   readonly profile: DeviceProfile;
+  /** Placement gives it every node that it supports, whatever the costs: it is there for these. */
+  readonly takesAll?: boolean;
   /**
    * All that compiled partitions depend on beside the partition: the version of the provider, what the device can do.
    * Providers without it keep no artifacts.
@@ -162,6 +184,16 @@ export interface ExecutionProvider {
   compile(partition: Partition, context: CompileContext): Promise<Executable>;
   /** Measures the rates of this machine, in less than a second. Reports use it; nothing else of the provider may run then. */
   measure?(): Promise<Pick<DeviceProfile, 'flops' | 'bandwidth'>>;
+  /**
+   * Measures the device's profile in at most 100 ms, for placement: what programs reach, not what data sheets say. Nothing
+   * else of the provider runs then. Without it, `profile` stands.
+   */
+  probe?(): Promise<DeviceProfile>;
+  /**
+   * The device is gone for good, and all memory with it. Core then opens the factory again (`discover` tells whether there is
+   * another device), or goes on with other providers.
+   */
+  readonly isLost?: boolean;
   dispose(): Promise<void>;
 }
 
@@ -176,6 +208,11 @@ export interface Append {
   readonly axis: number;
   /** The symbol that is bound to the room: at least the output's size along the axis. Several pairs may share one. */
   readonly capacity: string;
+  /**
+   * The kernels may write where the input's elements are, for instance behind the end of a shorter sequence. Nobody reads
+   * the input but they, and core gives them a copy of one that somebody still needs.
+   */
+  readonly overwrites?: boolean;
 }
 
 export interface Executable {
@@ -214,6 +251,11 @@ export interface BoundExecutable {
   readonly scratchLowerBound?: number;
   /** `buffers` are the partition's inputs, then its outputs; each large enough for the bound sizes. */
   run(buffers: readonly DeviceBuffer[], context: RunContext): void | Promise<void>;
+  /**
+   * Makes it one for other sizes, for less than a new one costs. False, or an error like that of `bind`, when it cannot; then
+   * it is as it was. Core asks when sizes are new and it keeps enough bindings: a text that grows by a token at a time.
+   */
+  rebind?(dims: DimBinding): boolean;
   dispose(): void;
 }
 

@@ -43,6 +43,7 @@ export interface KernelPackOptions {
   readonly id: string;
   /** By operator name, with the domain before a colon when it is not ai.onnx: `MatMul`, `com.example:Fancy`. */
   readonly kernels: Readonly<Record<string, PackedKernel | PackedKernel['run']>>;
+  /** Rates of its kernels. With them they are used where they save time; without, wherever they can be. */
   readonly profile?: Partial<DeviceProfile>;
 }
 
@@ -69,6 +70,7 @@ class KernelPackProvider implements ExecutionProvider {
   readonly id: string;
   readonly device: DeviceInfo;
   readonly profile: DeviceProfile;
+  readonly takesAll: boolean;
   readonly memory: HostMemory;
   readonly #kernels: ReadonlyMap<string, PackedKernel>;
 
@@ -76,6 +78,7 @@ class KernelPackProvider implements ExecutionProvider {
     this.id = options.id;
     this.device = device;
     this.profile = { ...typical, ...options.profile };
+    this.takesAll = options.profile === undefined;
     this.memory = new HostMemory(options.id, budget);
     this.#kernels = new Map(
       Object.entries(options.kernels).map(([name, kernel]) => [

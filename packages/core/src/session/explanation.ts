@@ -8,6 +8,7 @@ import { ControlStep } from '../plan/control-flow.ts';
 import type { GraphPlan } from '../plan/graph-plan.ts';
 import { PartitionStep } from '../plan/partition-step.ts';
 import type { KernelInfo } from '../provider/contract.ts';
+import { type ExplainedNode, explainNodes, type PlacementReport, reportPlacement } from './placement-report.ts';
 
 export interface ExplainOptions {
   /** Sizes for which memory, copies and costs are told; those that the session fixed need not be here. */
@@ -52,11 +53,27 @@ export interface StepCost {
   readonly seconds: number;
 }
 
+export interface ExplainedProvider {
+  readonly id: string;
+  readonly device: string;
+  /** It has a part in the plan. Others are closed. */
+  readonly isUsed: boolean;
+  /** Why it is not used, or works with less than it could. */
+  readonly note?: string;
+}
+
 export interface Explanation {
-  readonly providers: readonly { readonly id: string; readonly device: string; readonly note?: string }[];
+  readonly providers: readonly ExplainedProvider[];
   readonly steps: readonly ExplainedStep[];
   /** Nodes whose results are sizes: they cost nothing when the model runs. */
   readonly vanished: readonly string[];
+  /**
+   * How it was decided which provider runs what. Absent when nothing was to decide: one provider, another placement than
+   * `auto`, or a session that comes from a store, which keeps the decision alone.
+   */
+  readonly placement?: PlacementReport;
+  /** All nodes of the graph after all rewrites, each after those that it reads. Bodies of control flow are in `steps`. */
+  nodes(): readonly ExplainedNode[];
   /** The graph as it is after all rewrites, with types and the sizes that are known. */
   graphText(): string;
   toString(): string;
@@ -71,12 +88,16 @@ export function explainPlan(
   const dims = new Map(Object.entries(options.dims ?? {}));
   const vanished: string[] = [];
   const steps = explainSteps(plan, dims, vanished);
+  const { planning } = plan.placed;
+  const placement = planning && reportPlacement(planning);
   return {
     providers,
     steps,
     vanished,
+    ...(placement && { placement }),
+    nodes: () => explainNodes(plan.graph, plan.placed, providerOfNodes(plan), dims, bytesOf),
     graphText: () => printGraph(plan.graph),
-    toString: () => textOf(providers, steps, vanished),
+    toString: () => textOf(providers, placement, steps, vanished),
   };
 }
 
@@ -111,6 +132,14 @@ function explainBodies(step: ControlStep, dims: DimBinding, vanished: string[]):
     if (plan) bodies.push({ name, steps: explainSteps(plan, dims, vanished) });
   }
   return bodies;
+}
+
+function providerOfNodes({ steps }: GraphPlan): Map<GraphNode, string> {
+  const providers = new Map<GraphNode, string>();
+  for (const step of steps) {
+    if (step instanceof PartitionStep) for (const node of step.nodes) providers.set(node, step.provider.id);
+  }
+  return providers;
 }
 
 function nameOf(node: GraphNode): { readonly name: string; readonly op: string } {
@@ -159,14 +188,28 @@ function bytesOf({ type }: Value, dims: DimBinding): number | undefined {
 
 function textOf(
   providers: Explanation['providers'],
+  placement: PlacementReport | undefined,
   steps: readonly ExplainedStep[],
   vanished: readonly string[],
 ): string {
   const lines: string[] = [];
   for (const { id, device, note } of providers) lines.push(`provider ${id}: ${device}${note ? ` (${note})` : ''}`);
+  if (placement) lines.push(...placementLines(placement));
   if (vanished.length > 0) lines.push(`${vanished.length} nodes vanish into sizes`);
   lines.push(...linesOf(steps));
   return lines.join('\n');
+}
+
+/** What was decided, in a few lines. */
+function placementLines({ alternatives, ...plan }: PlacementReport): string[] {
+  const text = (seconds: number): string => `${(seconds * 1000).toPrecision(3)} ms`;
+  const parts = `${text(plan.compute)} computing, ${text(plan.transfer)} copies, ${text(plan.sync)} hand-overs`;
+  return [
+    `estimate of this plan: ${text(plan.seconds)} (${parts})${plan.isOptimal ? ', the least of all plans' : ''}`,
+    ...alternatives.map(({ provider, seconds }) => {
+      return `estimate of ${provider} alone: ${seconds === undefined ? 'not enough memory' : text(seconds)}`;
+    }),
+  ];
 }
 
 function linesOf(steps: readonly ExplainedStep[]): string[] {

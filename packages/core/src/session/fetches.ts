@@ -1,12 +1,16 @@
 // Which outputs a run is asked for, in all the forms that `run` accepts, and how results become the caller's own.
 
+import { byteLength } from '@onnx-ts/tensor-ir';
 import { OnnxTsError } from '../errors.ts';
 import type { HostValue } from '../ops/define.ts';
-import type { RuntimeValue } from '../plan/runtime-value.ts';
+import { DeviceStorage } from '../plan/device-storage.ts';
+import { RuntimeValue } from '../plan/runtime-value.ts';
+import type { ExecutionProvider } from '../provider/contract.ts';
 import { type Lease, LentElements, lendTensor } from './device-tensor.ts';
+import { rememberReader } from './foreign-feeds.ts';
 import type { RunOptions } from './options.ts';
 import { SessionState } from './state.ts';
-import { Tensor, type TensorData, type TypedArray } from './tensor.ts';
+import { CallersElements, elementCount, Tensor, type TensorData, type TypedArray } from './tensor.ts';
 
 /** A tensor of this or another library to write a result into. */
 export type FetchTarget = Tensor | { readonly type: string; readonly data: unknown; readonly dims: readonly number[] };
@@ -75,32 +79,79 @@ export class ResultWriter {
   readonly #constants: ReadonlySet<unknown>;
   readonly #shared: Set<unknown>;
   readonly #lease: Lease;
+  /** The provider whose buffers callers can work on with. */
+  readonly #gpu: ExecutionProvider | undefined;
+  /** What was read ahead, each for one result. */
+  #fetched = new Map<RuntimeValue, Tensor>();
 
   /**
    * Memory is arrays of strings, and the buffers of typed arrays.
    * @param constants memory that results must not be in
    * @param shared further memory of that kind; what results are in is added
    */
-  constructor(constants: ReadonlySet<unknown>, shared: Set<unknown>, lease: Lease) {
+  constructor(
+    constants: ReadonlySet<unknown>,
+    shared: Set<unknown>,
+    lease: Lease,
+    providers: readonly ExecutionProvider[],
+  ) {
     this.#constants = constants;
     this.#shared = shared;
     this.#lease = lease;
+    this.#gpu = providers.find(({ memory }) => memory.adopt);
+  }
+
+  /** Reads values together that `write` will be asked for without a target. */
+  async readAhead(values: readonly RuntimeValue[]): Promise<void> {
+    if (values.length > 1) this.#fetched = await RuntimeValue.copyTogether(values);
   }
 
   /**
-   * @param isKept leaves the result on the device that made it, if there is one
+   * @param kept leaves the result on the device that made it, if there is one, or brings it to the GPU
    * @throws OnnxTsError INVALID_INPUT when the target has another type or other dims
    */
-  async write(name: string, value: RuntimeValue, target: FetchTarget | undefined, isKept: boolean): Promise<HostValue> {
+  async write(
+    name: string,
+    value: RuntimeValue,
+    target: FetchTarget | undefined,
+    kept: 'device' | 'gpu-buffer' | undefined,
+  ): Promise<HostValue> {
     if (target === undefined) {
-      if (isKept && value.storage) return lendTensor(value.retain(), this.#lease);
+      if (kept === 'gpu-buffer' && this.#gpu && value.storage?.provider !== this.#gpu && isPlain(value)) {
+        return lendTensor(await copyOn(this.#gpu, value), this.#lease, kept);
+      }
+      if (kept && value.storage) return lendTensor(value.retain(), this.#lease, kept);
       // A tensor that was lent may have the same value: what it remembers is not the caller's.
-      return value.onHost === undefined ? value.copy() : this.#own(value.onHost);
+      if (value.onHost !== undefined) return this.#own(value.onHost);
+      const fetched = this.#fetched.get(value);
+      this.#fetched.delete(value);
+      return fetched ?? value.copy();
     }
     checkTarget(name, value, target);
-    if (Tensor.is(target) && target.location === 'device') this.#giveElements(name, value, target);
+    const elements = Tensor.is(target) ? target.deviceElements : undefined;
+    if (elements instanceof CallersElements) await this.#writeBuffer(name, value, target as Tensor, elements);
+    else if (elements) this.#giveElements(name, value, target as Tensor);
     else await copyInto(value, target);
     return target as Tensor;
+  }
+
+  async #writeBuffer(name: string, value: RuntimeValue, target: Tensor, elements: CallersElements): Promise<void> {
+    const gpu = this.#gpu;
+    try {
+      if (!gpu) throw new OnnxTsError('INVALID_INPUT', 'no provider of the session is a GPU.');
+      const buffer = await gpu.memory.adopt!(elements.gpuBuffer, target.byteLength, 'write');
+      const storage = new DeviceStorage(gpu, buffer);
+      try {
+        await value.copyTo(storage);
+      } finally {
+        storage.release();
+      }
+      rememberReader(elements, target, gpu.memory);
+    } catch (cause) {
+      if (!OnnxTsError.is(cause) || cause.code !== 'INVALID_INPUT') throw cause;
+      const what = `the result cannot be written into the GPU buffer: ${cause.message}`;
+      throw new OnnxTsError('INVALID_INPUT', what, { place: { value: name }, cause });
+    }
   }
 
   #giveElements(name: string, value: RuntimeValue, target: Tensor): void {
@@ -129,6 +180,22 @@ export class ResultWriter {
     }
     return new Tensor(tensor.type, tensor.data.slice() as TensorData, tensor.dims);
   }
+}
+
+/** A tensor of numbers. */
+function isPlain({ dtype }: RuntimeValue): boolean {
+  return dtype !== undefined && dtype !== 'string';
+}
+
+async function copyOn(provider: ExecutionProvider, value: RuntimeValue): Promise<RuntimeValue> {
+  const storage = new DeviceStorage(provider, byteLength(value.dtype!, elementCount(value.dims!)));
+  try {
+    await value.copyTo(storage);
+  } catch (error) {
+    storage.release();
+    throw error;
+  }
+  return RuntimeValue.onDevice(storage, value.dtype!, value.dims!);
 }
 
 /** What two tensors share if they share memory. */

@@ -3,12 +3,18 @@
 import type { ArtifactStore } from '../artifacts/artifact.ts';
 import { OnnxTsError } from '../errors.ts';
 import type { OperatorDefinition } from '../ops/define.ts';
+import type { PlacementPin } from '../partition/pins.ts';
+import type { PlacementStrategy } from '../partition/place-model.ts';
 import type { ProviderFactory } from '../provider/contract.ts';
 import type { ExternalData } from './load-model.ts';
+import { registeredProviders } from './registered-providers.ts';
 import type { SessionState } from './state.ts';
 
 export interface SessionOptions {
-  /** Providers to use, in order of preference; each comes from its own package. */
+  /**
+   * Providers to choose from; each comes from its own package. See `placement` for how. Those that were registered, when
+   * absent.
+   */
   readonly providers?: readonly ProviderFactory[];
   /** The name that onnxruntime gives `providers`. Strings are not accepted: a provider is imported from its package. */
   readonly executionProviders?: readonly (ProviderFactory | string | { readonly name: string })[];
@@ -30,19 +36,22 @@ export interface SessionOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Records what ran when, from the first run on; see `endProfiling`. */
   readonly enableProfiling?: boolean;
-  /** Bytes each provider may allocate. */
-  readonly memoryBudget?: number;
+  /** Bytes each provider may allocate, or each by its id. */
+  readonly memoryBudget?: number | Readonly<Record<string, number>>;
   /**
-   * `auto` keeps work on the host that is not worth a device (a few integers); `providers` gives providers everything they
-   * can compile, which is for testing them.
+   * Which provider runs what. `auto`, the default, takes the least time for all of it, copies included: often one provider
+   * alone, and the others are closed again; a provider that cannot be opened is left out. `first` gives each node to the
+   * first provider of the list that takes it. Both keep work on the host that is not worth a device (a few integers);
+   * `providers` is `first` without that, which is for testing providers. `session.explain()` tells what was decided and why.
    */
-  readonly placement?: 'auto' | 'providers';
+  readonly placement?: PlacementStrategy | PlacementOptions;
   /** Seed of random operators that have none of their own. */
   readonly seed?: number;
   /**
    * Where outputs are after a run, for all of them or by name (those without are on the host, `cpu`). `device` leaves them
    * in the memory of the provider that made them: `tensor.location` tells, `getData()` reads, and feeding them to the same
-   * session copies nothing. Results that the host makes are on the host all the same.
+   * session copies nothing. Results that the host makes are on the host all the same. With the WebGPU provider `gpu-buffer`
+   * also gives them a buffer of their own device, `tensor.gpuBuffer`, wherever they were made.
    */
   readonly preferredOutputLocation?: OutputLocation | Readonly<Record<string, OutputLocation>>;
   /**
@@ -54,7 +63,15 @@ export interface SessionOptions {
   readonly operators?: readonly OperatorDefinition[];
 }
 
-/** `gpu-buffer` is the name that onnxruntime gives `device`. */
+export interface PlacementOptions {
+  readonly strategy?: PlacementStrategy;
+  /** Nodes that must run on one provider, whatever it costs. The first pin that fits a node decides. */
+  readonly pins?: readonly PlacementPin[];
+  /** Sizes to plan for where the model leaves them open, by name; others are guessed: 1 for batches, 128 otherwise. */
+  readonly sizes?: Readonly<Record<string, number>>;
+}
+
+/** `gpu-buffer` is `device` where no provider is a GPU. */
 export type OutputLocation = 'cpu' | 'device' | 'gpu-buffer';
 
 export interface Progress {
@@ -73,7 +90,7 @@ export interface RunOptions {
 
 /** @throws OnnxTsError INVALID_INPUT when there is none, one is a name, or one comes twice */
 export function providersOf(options: SessionOptions): readonly ProviderFactory[] {
-  const given = options.providers ?? options.executionProviders ?? [];
+  const given = options.providers ?? options.executionProviders ?? registeredProviders();
   const factories = given.map((provider): ProviderFactory => {
     if (typeof provider === 'object' && provider !== null && 'open' in provider) return provider;
     const name = typeof provider === 'string' ? provider : (provider as { readonly name?: unknown } | null)?.name;
@@ -93,17 +110,37 @@ export function providersOf(options: SessionOptions): readonly ProviderFactory[]
   return factories;
 }
 
+const strategies: readonly PlacementStrategy[] = ['auto', 'first', 'providers'];
+
+/** What the option `placement` says, with defaults. */
+export function placementOf({ placement = 'auto' }: SessionOptions): Required<PlacementOptions> {
+  const given = typeof placement === 'string' ? { strategy: placement } : placement;
+  return { strategy: 'auto', pins: [], sizes: {}, ...given };
+}
+
+/** Bytes that a provider may allocate; undefined for as many as there are. */
+export function budgetOf({ memoryBudget }: SessionOptions, provider: string): number | undefined {
+  return typeof memoryBudget === 'object' ? memoryBudget[provider] : memoryBudget;
+}
+
 /** @throws OnnxTsError INVALID_INPUT for an option with a value that it cannot have */
 export function checkOptions(options: SessionOptions): void {
-  const atLeast = (name: 'threads' | 'intraOpNumThreads' | 'memoryBudget', least: number): void => {
-    const value = options[name];
+  const atLeast = (name: string, value: unknown, least: number): void => {
     if (value === undefined || (typeof value === 'number' && value >= least)) return;
     throw new OnnxTsError('INVALID_INPUT', `the option ${name} must be a number of at least ${least}, not ${value}.`);
   };
-  atLeast('threads', 1);
+  atLeast('threads', options.threads, 1);
   // 0 lets onnxruntime choose.
-  atLeast('intraOpNumThreads', 0);
-  atLeast('memoryBudget', 0);
+  atLeast('intraOpNumThreads', options.intraOpNumThreads, 0);
+  const { memoryBudget, placement } = options;
+  if (typeof memoryBudget === 'object' && memoryBudget !== null) {
+    for (const [id, bytes] of Object.entries(memoryBudget)) atLeast(`memoryBudget of "${id}"`, bytes, 0);
+  } else atLeast('memoryBudget', memoryBudget, 0);
+  const strategy = typeof placement === 'object' ? placement?.strategy : placement;
+  if (strategy !== undefined && !strategies.includes(strategy)) {
+    const what = `the placement ${JSON.stringify(strategy)} does not exist; known are ${strategies.join(', ')}.`;
+    throw new OnnxTsError('INVALID_INPUT', what);
+  }
   for (const [name, size] of Object.entries(options.freeDimensionOverrides ?? {})) {
     if (Number.isSafeInteger(size) && size >= 0) continue;
     throw new OnnxTsError('INVALID_INPUT', `freeDimensionOverrides gives "${name}" the size ${size}, which is none.`);
@@ -111,26 +148,34 @@ export function checkOptions(options: SessionOptions): void {
 }
 
 /**
- * Names of the outputs that stay on a device.
+ * Names of the outputs that stay on a device, with where they are wanted.
  * @throws OnnxTsError INVALID_INPUT for a location that does not exist, and for names that are no outputs
  */
 export function keptOutputs(
   preferred: SessionOptions['preferredOutputLocation'],
   outputNames: readonly string[],
-): ReadonlySet<string> {
-  const isDevice = (location: unknown): boolean => {
-    if (location === 'cpu') return false;
-    if (location === 'device' || location === 'gpu-buffer') return true;
+): ReadonlyMap<string, 'device' | 'gpu-buffer'> {
+  const kept = new Map<string, 'device' | 'gpu-buffer'>();
+  const keep = (name: string, location: unknown): void => {
+    if (location === 'cpu') return;
+    if (location === 'device' || location === 'gpu-buffer') {
+      kept.set(name, location);
+      return;
+    }
     const what = `preferredOutputLocation has ${JSON.stringify(location)}, which is no location.`;
-    throw new OnnxTsError('INVALID_INPUT', what, { hint: "Use 'cpu' or 'device'." });
+    throw new OnnxTsError('INVALID_INPUT', what, { hint: "Use 'cpu', 'device' or 'gpu-buffer'." });
   };
-  if (preferred === undefined) return new Set();
-  if (typeof preferred !== 'object' || preferred === null) return new Set(isDevice(preferred) ? outputNames : []);
+  if (preferred === undefined) return kept;
+  if (typeof preferred !== 'object' || preferred === null) {
+    for (const name of outputNames) keep(name, preferred);
+    return kept;
+  }
   for (const name of Object.keys(preferred)) {
     if (outputNames.includes(name)) continue;
     throw new OnnxTsError('INVALID_INPUT', `preferredOutputLocation names "${name}", which is no output.`, {
       hint: `The outputs are ${outputNames.map((known) => `"${known}"`).join(', ')}.`,
     });
   }
-  return new Set(Object.keys(preferred).filter((name) => isDevice(preferred[name])));
+  for (const name of Object.keys(preferred)) keep(name, preferred[name]);
+  return kept;
 }

@@ -1,23 +1,25 @@
 // From a model file and options to all that a session is made of.
 
 import {
-  type PartitionRecords,
   type PreparedModel,
   SessionArtifacts,
   SessionRecorder,
+  type SessionRecords,
   SessionReplay,
 } from '../artifacts/session-artifact.ts';
 import { OnnxTsError } from '../errors.ts';
+import type { Graph } from '../graph/graph.ts';
 import { forEachGraph } from '../graph/traverse.ts';
 import { WeightResolver } from '../onnx/weights.ts';
+import type { ModelPlacement, PlacementRequest } from '../partition/place-model.ts';
 import { GraphPlan } from '../plan/graph-plan.ts';
-import type { ExecutionProvider, ProviderFactory } from '../provider/contract.ts';
+import type { ExecutionProvider } from '../provider/contract.ts';
 import type { Explanation } from './explanation.ts';
 import { type GraphTools, toolsFor } from './graph-tools.ts';
-import { hostInfo } from './host-info.ts';
 import { type LoadOptions, type ModelFile, type ModelSource, openWeights, readModel } from './load-model.ts';
 import { metadataOf, type ValueMetadata } from './metadata.ts';
-import { checkOptions, keptOutputs, providersOf, type SessionOptions } from './options.ts';
+import { disposeAll, type OpenedProvider, type OpenProviders, openProviders } from './open-providers.ts';
+import { checkOptions, keptOutputs, placementOf, providersOf, type SessionOptions } from './options.ts';
 import { settleWeights } from './settle-weights.ts';
 
 export interface SessionParts {
@@ -28,8 +30,8 @@ export interface SessionParts {
   readonly outputs: readonly ValueMetadata[];
   /** Memory of constants, which results must not share. */
   readonly constants: ReadonlySet<unknown>;
-  /** Names of the outputs that stay on a device. */
-  readonly kept: ReadonlySet<string>;
+  /** Outputs that stay on a device, by name. */
+  readonly kept: ReadonlyMap<string, 'device' | 'gpu-buffer'>;
   readonly profile: boolean;
 }
 
@@ -38,7 +40,8 @@ export async function prepareSession(source: ModelSource, options: SessionOption
   const { signal, onProgress } = options;
   throwIfAborted(signal);
   checkOptions(options);
-  const opened = await openProviders(providersOf(options), options);
+  const providers = await openProviders(providersOf(options), options);
+  const { opened } = providers;
   try {
     const load: LoadOptions = {
       ...(options.externalData && { externalData: options.externalData }),
@@ -46,10 +49,12 @@ export async function prepareSession(source: ModelSource, options: SessionOption
       onBytes: (done, total, what) => onProgress?.({ phase: 'download', fraction: total && done / total, what }),
     };
     const file = await readModel(source, load);
-    const providers = opened.map(({ provider }) => provider);
-    const artifacts = await SessionArtifacts.open(file.bytes, providers, options);
-    const kept = artifacts && (await restoreSession(artifacts, file, load, opened, options));
-    return kept ?? (await createFromModel(artifacts, file, load, opened, options));
+    const devices = opened.map(({ provider }) => provider);
+    const artifacts = await SessionArtifacts.open(file.bytes, devices, options);
+    const kept = artifacts && (await restoreSession(artifacts, file, load, providers, options));
+    const parts = kept ?? (await createFromModel(artifacts, file, load, providers, options));
+    await disposeAll(opened.filter(({ provider }) => !parts.providers.includes(provider)));
+    return parts;
   } catch (error) {
     await disposeAll(opened);
     throwIfAborted(signal);
@@ -63,7 +68,7 @@ async function createFromModel(
   artifacts: SessionArtifacts | undefined,
   file: ModelFile,
   load: LoadOptions,
-  opened: readonly OpenedProvider[],
+  available: OpenProviders,
   options: SessionOptions,
 ): Promise<SessionParts> {
   // A session that comes from a store needs none of that.
@@ -71,10 +76,10 @@ async function createFromModel(
   const recorder = artifacts && new SessionRecorder();
   const model = await openModel(file, load, recorder && ((place, length) => recorder.reads.note(place, length)));
   try {
-    const providers = opened.map(({ provider }) => provider);
+    const providers = available.opened.map(({ provider }) => provider);
     const { prepared, tools } = await prepareModel(model, providers, options);
     recorder?.prepared(prepared);
-    const parts = await compileSession(prepared, tools, opened, options, recorder);
+    const parts = await compileSession(prepared, tools, available, options, recorder);
     if (recorder) await artifacts.put(recorder, model.locations, model.weights);
     return parts;
   } finally {
@@ -87,7 +92,7 @@ async function restoreSession(
   artifacts: SessionArtifacts,
   file: ModelFile,
   load: LoadOptions,
-  opened: readonly OpenedProvider[],
+  available: OpenProviders,
   options: SessionOptions,
 ): Promise<SessionParts | undefined> {
   const index = await artifacts.findIndex();
@@ -102,7 +107,7 @@ async function restoreSession(
     forEachGraph(replay.prepared.graph, ({ nodes }) => {
       for (const node of nodes) node.operator = tools.registry.resolve(node);
     });
-    return await compileSession(replay.prepared, tools, opened, options, replay);
+    return await compileSession(replay.prepared, tools, available, options, replay);
   } catch (error) {
     throwIfAborted(options.signal);
     // Entries of a store are hints: whatever is wrong with one, the model itself decides.
@@ -116,20 +121,24 @@ async function restoreSession(
 async function compileSession(
   { graph, inputs, outputNames }: PreparedModel,
   { registry, evaluator }: GraphTools,
-  opened: readonly OpenedProvider[],
+  { opened, leftOut }: OpenProviders,
   options: SessionOptions,
-  records: PartitionRecords | undefined,
+  records: SessionRecords | undefined,
 ): Promise<SessionParts> {
   const { signal, onProgress } = options;
   const kept = keptOutputs(options.preferredOutputLocation, outputNames);
-  const providers = opened.map(({ provider }) => provider);
+  const all = opened.map(({ provider }) => provider);
+  const placed = records?.placement(graph) ?? (await decide(graph, all, options, { outputNames, kept }));
+  records?.placed(graph, placed);
+  const providers = placed.order.map((at) => all[at]);
   const plan = await GraphPlan.compile(
     graph,
     {
       registry,
       evaluator,
       providers,
-      everythingOnProviders: options.placement === 'providers',
+      placed: placed.graphs,
+      everythingOnProviders: placementOf(options).strategy === 'providers',
       ...(records && { records }),
     },
     {
@@ -145,8 +154,11 @@ async function compileSession(
     throwIfAborted(signal);
     return {
       plan,
-      providers,
-      notes: opened.map(({ provider: { id, device }, note }) => ({ id, device: device.name, ...(note && { note }) })),
+      // Results that are wanted in memory of a GPU's own API need it, wherever they were made.
+      providers: wantsGpu(kept)
+        ? [...providers, ...all.filter((one) => !providers.includes(one) && one.memory.adopt)]
+        : providers,
+      notes: providerNotes(opened, leftOut, providers),
       inputs,
       outputs: graph.outputs.map((value, at) => metadataOf(outputNames[at], value.type)),
       constants,
@@ -159,52 +171,45 @@ async function compileSession(
   }
 }
 
+/** Most sessions have one provider: they need none of the code that chooses. */
+async function decide(
+  graph: Graph,
+  providers: readonly ExecutionProvider[],
+  options: SessionOptions,
+  outputs: Pick<PlacementRequest, 'outputNames' | 'kept'>,
+): Promise<ModelPlacement> {
+  const { strategy, pins } = placementOf(options);
+  if (pins.length === 0 && (strategy !== 'auto' || providers.length < 2)) {
+    return { graphs: new Map(), order: [...providers.keys()] };
+  }
+  const { decidePlacement } = await import('./decide-placement.ts');
+  return decidePlacement(graph, providers, options, outputs);
+}
+
+function wantsGpu(kept: SessionParts['kept']): boolean {
+  return [...kept.values()].includes('gpu-buffer');
+}
+
+function providerNotes(
+  opened: readonly OpenedProvider[],
+  leftOut: OpenProviders['leftOut'],
+  used: readonly ExecutionProvider[],
+): Explanation['providers'] {
+  const notes = opened.map(({ provider, note }) => {
+    const isUsed = used.includes(provider);
+    const reason = isUsed ? note : 'the plan without it is faster';
+    return { id: provider.id, device: provider.device.name, isUsed, ...(reason && { note: reason }) };
+  });
+  const others = leftOut.map(({ id, device, reason }) => ({
+    id,
+    device: device ?? 'no device',
+    isUsed: false,
+    note: reason,
+  }));
+  return [...notes, ...others];
+}
+
 function throwIfAborted(signal: AbortSignal | undefined): void {
   if (!signal?.aborted) return;
   throw new OnnxTsError('ABORTED', 'the session was aborted while it was created.', { cause: signal.reason });
-}
-
-interface OpenedProvider {
-  readonly provider: ExecutionProvider;
-  readonly note: string | undefined;
-}
-
-async function openProviders(
-  factories: readonly ProviderFactory[],
-  options: SessionOptions,
-): Promise<readonly OpenedProvider[]> {
-  const opened: OpenedProvider[] = [];
-  const refused: string[] = [];
-  const isPrecompiled = options.artifacts?.isPrecompiled === true;
-  try {
-    for (const factory of factories) {
-      const devices = await factory.discover({
-        ...hostInfo(),
-        ...(isPrecompiled && { isPrecompiled }),
-      });
-      const device = devices.find((candidate) => candidate.usable);
-      if (!device) {
-        refused.push(`${factory.id}: ${devices.map((candidate) => candidate.reason).join('; ') || 'no device'}.`);
-        continue;
-      }
-      const threads = options.threads ?? (options.intraOpNumThreads || undefined);
-      const provider = await factory.open(device, {
-        ...(threads !== undefined && { threads }),
-        ...(options.memoryBudget !== undefined && { memoryBudget: options.memoryBudget }),
-        ...(options.enableProfiling && { profile: true }),
-        ...(isPrecompiled && { isPrecompiled }),
-      });
-      opened.push({ provider, note: provider.device.reason });
-    }
-  } catch (error) {
-    await disposeAll(opened);
-    if (OnnxTsError.is(error)) throw error;
-    throw new OnnxTsError('PROVIDER', `a provider could not be opened: ${(error as Error).message}.`, { cause: error });
-  }
-  if (opened.length === 0) throw new OnnxTsError('PROVIDER', `no provider can be used here. ${refused.join(' ')}`);
-  return opened;
-}
-
-async function disposeAll(opened: readonly OpenedProvider[]): Promise<void> {
-  for (const { provider } of opened) await provider.dispose();
 }

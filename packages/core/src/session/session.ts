@@ -3,17 +3,19 @@
 import { OnnxTsError } from '../errors.ts';
 import type { Value } from '../graph/graph.ts';
 import type { HostValue } from '../ops/define.ts';
-import type { GraphPlan } from '../plan/graph-plan.ts';
+import { pause } from '../plan/breathe.ts';
 import type { RuntimeValue } from '../plan/runtime-value.ts';
-import type { ExecutionProvider, RunContext, TraceEvent } from '../provider/contract.ts';
+import type { RunContext, TraceEvent } from '../provider/contract.ts';
 import { Lease } from './device-tensor.ts';
 import { type ExplainOptions, type Explanation, explainPlan } from './explanation.ts';
-import { areElsewhere, bindFeeds, bindingText, bringHome, type Feed } from './feeds.ts';
+import { bindFeeds, bindingText, type Feed } from './feeds.ts';
 import { type Fetches, memoryOf, ResultWriter, type RunRequest, readRequest } from './fetches.ts';
+import { areElsewhere, type PlacedFeeds, placeFeeds } from './foreign-feeds.ts';
 import type { ModelSource } from './load-model.ts';
 import type { ValueMetadata } from './metadata.ts';
 import type { RunOptions, SessionOptions } from './options.ts';
 import { prepareSession, type SessionParts } from './prepare-session.ts';
+import { recipeOf } from './recovery.ts';
 import { SessionState, type StateOptions } from './state.ts';
 import { Tensor } from './tensor.ts';
 import { type ChromeTrace, chromeTrace } from './trace.ts';
@@ -23,33 +25,27 @@ export class InferenceSession {
   readonly outputNames: readonly string[];
   readonly inputMetadata: readonly ValueMetadata[];
   readonly outputMetadata: readonly ValueMetadata[];
-  readonly #plan: GraphPlan;
-  readonly #providers: readonly ExecutionProvider[];
-  readonly #notes: Explanation['providers'];
-  readonly #constants: ReadonlySet<unknown>;
-  /** Outputs that stay on their device, by name and as values. */
-  readonly #kept: ReadonlySet<string>;
-  readonly #keptValues: ReadonlyMap<Value, number>;
-  readonly #lease = new Lease();
+  #parts: SessionParts;
+  /** Outputs that stay on their device. */
+  #keptValues: ReadonlyMap<Value, number>;
+  #lease = new Lease();
+  readonly #rebuild: () => Promise<SessionParts>;
+  /** A device was lost and the parts are disposed. */
+  #isBroken = false;
   #trace: TraceEvent[] | undefined;
   /** Runs queue up: a provider's buffers belong to one run at a time. */
   #queue: Promise<unknown> = Promise.resolve();
   #disposal: Promise<void> | undefined;
 
   /** @internal Use `create`. */
-  constructor(parts: SessionParts) {
-    this.#plan = parts.plan;
-    this.#providers = parts.providers;
-    this.#notes = parts.notes;
-    this.#constants = parts.constants;
+  constructor(parts: SessionParts, rebuild: () => Promise<SessionParts>) {
+    this.#parts = parts;
+    this.#rebuild = rebuild;
     this.inputMetadata = parts.inputs;
     this.outputMetadata = parts.outputs;
     this.inputNames = parts.inputs.map((input) => input.name);
     this.outputNames = parts.outputs.map((output) => output.name);
-    this.#kept = parts.kept;
-    this.#keptValues = new Map(
-      this.#plan.graph.outputs.flatMap((value, at) => (this.#kept.has(this.outputNames[at]) ? [[value, 0]] : [])),
-    );
+    this.#keptValues = this.#findKept(parts);
     if (parts.profile) this.#trace = [];
   }
 
@@ -79,6 +75,9 @@ export class InferenceSession {
    * Runs the model once. Calls queue up.
    * @param feeds tensors by input name; inputs with a default may be left out
    * @param fetches names of the outputs wanted (all when absent), or tensors to write them into
+   *
+   * When the device of a provider is lost, the session is made again from its source, on another device or with the other
+   * providers that it was given, and the run is repeated. Only tensors and states on the device are lost with it.
    * @throws OnnxTsError INVALID_INPUT, OUT_OF_RANGE, OUT_OF_MEMORY, ABORTED …; the session stays usable
    */
   run(feeds: Readonly<Record<string, Feed>>, options?: RunOptions): Promise<Record<string, Tensor & HostValue>>;
@@ -93,9 +92,62 @@ export class InferenceSession {
     options?: RunOptions,
   ): Promise<Record<string, Tensor & HostValue>> {
     const request = readRequest(this.outputNames, fetches, options);
-    const result = this.#queue.then(() => this.#runNow(feeds, request));
+    const result = this.#queue.then(() => this.#runOrRecover(feeds, request));
     this.#queue = result.catch(() => {});
     return result;
+  }
+
+  async #runOrRecover(
+    feeds: Readonly<Record<string, Feed>>,
+    request: RunRequest,
+  ): Promise<Record<string, Tensor & HostValue>> {
+    let isNew = false;
+    try {
+      if (!this.#disposal && this.#isLost()) {
+        await this.#recover();
+        isNew = true;
+      }
+      return await this.#runNow(feeds, request);
+    } catch (error) {
+      // What fails because of a lost device is heard of before the loss.
+      await pause();
+      if (isNew || this.#disposal || this.#isBroken || !this.#isLost()) throw error;
+      await this.#recover();
+      return this.#runNow(feeds, request);
+    }
+  }
+
+  #isLost(): boolean {
+    return this.#isBroken || this.#parts.providers.some(({ isLost }) => isLost);
+  }
+
+  /**
+   * Makes the session again, on another device or with the providers that are left.
+   * @throws OnnxTsError PROVIDER when it cannot be; the next run tries again
+   */
+  async #recover(): Promise<void> {
+    const { plan, providers } = this.#parts;
+    const lost = providers.find(({ isLost }) => isLost)?.id;
+    if (!this.#isBroken) {
+      this.#isBroken = true;
+      this.#lease.end('lost');
+      plan.dispose();
+      for (const provider of providers) await provider.dispose();
+    }
+    try {
+      this.#parts = await this.#rebuild();
+    } catch (cause) {
+      const what = `the device was lost, and the session cannot be made again: ${(cause as Error).message}`;
+      const hint = 'Run again later, or create a session with another device or provider.';
+      throw new OnnxTsError('PROVIDER', what, { place: lost === undefined ? {} : { provider: lost }, hint, cause });
+    }
+    this.#keptValues = this.#findKept(this.#parts);
+    this.#lease = new Lease();
+    this.#isBroken = false;
+  }
+
+  #findKept({ plan, kept }: SessionParts): ReadonlyMap<Value, number> {
+    return new Map(plan.graph.outputs.flatMap((value, at) => (kept.has(this.outputNames[at]) ? [[value, 0]] : [])));
   }
 
   async #runNow(
@@ -109,21 +161,26 @@ export class InferenceSession {
     }
     if (signal?.aborted)
       throw new OnnxTsError('ABORTED', 'the run was aborted before it began.', { cause: signal.reason });
+    const { plan, providers, constants, kept } = this.#parts;
     const trace = this.#trace;
     const start = performance.now();
     const binding = new Map<string, number>();
     let inputs: readonly (RuntimeValue | undefined)[] = [];
     let outputs: readonly RuntimeValue[] = [];
+    let placed: PlacedFeeds | undefined;
     try {
-      const near = areElsewhere(feeds, this.#lease) ? await bringHome(feeds, this.#lease) : feeds;
-      inputs = bindFeeds(this.#plan.graph, near, binding, this.#lease, state);
+      if (areElsewhere(feeds, this.#lease)) placed = await placeFeeds(feeds, this.#lease, providers);
+      const near = placed?.feeds ?? feeds;
+      inputs = bindFeeds(plan.graph, near, binding, this.#lease, state, placed?.adopted);
       const context: RunContext = { ...(signal && { signal }), ...(trace && { trace: (event) => trace.push(event) }) };
-      outputs = await this.#plan.run(inputs, undefined, binding, context, this.#keptBy(state));
-      const writer = new ResultWriter(this.#constants, memoryOfFeeds(inputs), this.#lease);
+      outputs = await plan.run(inputs, undefined, binding, context, this.#keptBy(state), state?.yielded());
+      const writer = new ResultWriter(constants, memoryOfFeeds(inputs), this.#lease, providers);
+      const isFresh = (name: string): boolean => targets.has(name) && !targets.get(name) && !kept.has(name);
+      await writer.readAhead(outputs.filter((_, at) => isFresh(this.outputNames[at])));
       const results: Record<string, Tensor & HostValue> = {};
       for (const [at, name] of this.outputNames.entries()) {
         if (!targets.has(name)) continue;
-        const result = await writer.write(name, outputs[at], targets.get(name), this.#kept.has(name));
+        const result = await writer.write(name, outputs[at], targets.get(name), kept.get(name));
         results[name] = result as Tensor & HostValue;
       }
       state?.advance(outputs);
@@ -136,6 +193,7 @@ export class InferenceSession {
       throw new OnnxTsError('INTERNAL', `the run failed${sizes}: ${(error as Error).message}.`, { cause: error });
     } finally {
       for (const value of [...inputs, ...outputs]) value?.release();
+      placed?.release();
     }
   }
 
@@ -151,7 +209,7 @@ export class InferenceSession {
    */
   createState(options: StateOptions = {}): SessionState {
     if (this.#disposal) throw new OnnxTsError('DISPOSED', 'this session was disposed.');
-    return new SessionState(this.#plan, this.outputNames, options, this.#lease);
+    return new SessionState(this.#parts.plan, this.outputNames, options, this.#lease);
   }
 
   /**
@@ -159,13 +217,13 @@ export class InferenceSession {
    * @throws OnnxTsError when `dims` do not fit the model
    */
   explain(options?: ExplainOptions): Explanation {
-    return explainPlan(this.#plan, this.#notes, options);
+    return explainPlan(this.#parts.plan, this.#parts.notes, options);
   }
 
   /** Bytes that the providers hold for this session, weights included. */
   memory(): { readonly bytesInUse: number; readonly peakBytes: number } {
     let [bytesInUse, peakBytes] = [0, 0];
-    for (const { memory } of this.#providers) {
+    for (const { memory } of this.#parts.providers) {
       bytesInUse += memory.bytesInUse;
       peakBytes += memory.peakBytes;
     }
@@ -191,9 +249,10 @@ export class InferenceSession {
 
   async #disposeNow(): Promise<void> {
     await this.#queue;
-    this.#lease.isOver = true;
-    this.#plan.dispose();
-    for (const provider of this.#providers) await provider.dispose();
+    if (this.#isBroken) return;
+    this.#lease.end('disposed');
+    this.#parts.plan.dispose();
+    for (const provider of this.#parts.providers) await provider.dispose();
   }
 
   /** The name that onnxruntime gives `dispose`. */
@@ -208,7 +267,7 @@ export class InferenceSession {
 
 /** See `InferenceSession.create`. */
 export async function createSession(source: ModelSource, options: SessionOptions = {}): Promise<InferenceSession> {
-  return new InferenceSession(await prepareSession(source, options));
+  return new InferenceSession(await prepareSession(source, options), recipeOf(source, options));
 }
 
 /** @throws OnnxTsError INVALID_INPUT when the buffer ends before the part does */

@@ -3,6 +3,7 @@
 
 import { OnnxTsError } from '../errors.ts';
 import type { Graph, Value } from '../graph/graph.ts';
+import { isPresentOf } from '../partition/state-values.ts';
 import type { GraphPlan } from '../plan/graph-plan.ts';
 import { PartitionStep } from '../plan/partition-step.ts';
 import type { RuntimeValue } from '../plan/runtime-value.ts';
@@ -119,10 +120,12 @@ export class SessionState {
     this.dispose();
   }
 
-  /** @internal @throws OnnxTsError DISPOSED */
+  /** @internal @throws OnnxTsError DISPOSED, or PROVIDER when the device was lost */
   checkUse(): void {
     if (this.#isDisposed) throw new OnnxTsError('DISPOSED', 'this state was disposed.');
-    if (this.lease.isOver) throw new OnnxTsError('DISPOSED', 'the session that this state belongs to was disposed.');
+    this.lease.check('this state', {
+      lost: 'The session goes on without it: use a new createState() and run the first positions again.',
+    });
   }
 
   /** @internal Whether runs leave an output in the state. */
@@ -158,6 +161,13 @@ export class SessionState {
     });
     const data = new (arrayTypeOf(type.dtype))(dataLength(type.dtype, elementCount(dims)));
     return new Tensor(type.dtype, data, dims);
+  }
+
+  /** @internal Inputs of a run whose values nobody has but this state and the run. */
+  yielded(): Value[] {
+    const yielded: Value[] = [];
+    for (const [name, value] of this.#values) if (value.hasOnly(2)) yielded.push(this.#pairs.get(name)!.input);
+    return yielded;
   }
 
   /** @internal Keeps what a run has left for the next one. @param outputs of the graph, in order */
@@ -212,10 +222,4 @@ function findPairs({ graph, steps }: GraphPlan, outputNames: readonly string[]):
   throw new OnnxTsError('INVALID_INPUT', 'no output of this model is recognised as the next value of an input.', {
     hint: 'Name them: createState({ pairs: { input: "output" } }).',
   });
-}
-
-/** `past_key_values.0.key` and `present.0.key`, `past_0` and `present_0`, and the like. */
-function isPresentOf(input: string, output: string): boolean {
-  const [past, present] = [/^past(?:_key_values)?/.exec(input), /^present(?:_key_values)?/.exec(output)];
-  return past !== null && present !== null && input.slice(past[0].length) === output.slice(present[0].length);
 }

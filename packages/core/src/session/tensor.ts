@@ -93,8 +93,16 @@ export interface TensorBytes {
   readonly onRead?: (offset: number, length: number) => void;
 }
 
+/** The browser's type where there is one, so that tensors work without it, too. */
+export type GpuBuffer = typeof globalThis extends { GPUBuffer: { prototype: infer Native } }
+  ? Native
+  : { readonly size: number; readonly usage: number; readonly mapState: string; destroy(): void };
+
 /** Elements in the memory of a provider. */
 export interface DeviceElements {
+  readonly location: 'device' | 'gpu-buffer';
+  /** The buffer that they lie in, side by side, from its beginning on; undefined where they are in none. */
+  readonly gpuBuffer?: GpuBuffer | undefined;
   /** A copy on the host. @throws OnnxTsError DISPOSED when the session that they belong to is gone */
   read(): Promise<TensorData>;
   /** Called once; the memory is used again. */
@@ -102,10 +110,21 @@ export interface DeviceElements {
 }
 
 /**
- * Where the elements of a tensor are: on the host (`cpu`), in the memory of the provider that made them (`device`), or
- * nowhere, after `dispose` (`none`).
+ * Where the elements of a tensor are: on the host (`cpu`), in the memory of the provider that made them (`device`), in a
+ * buffer of WebGPU that the caller gave or asked for (`gpu-buffer`), or nowhere, after `dispose` (`none`).
  */
-export type TensorLocation = 'cpu' | 'device' | 'none';
+export type TensorLocation = 'cpu' | 'device' | 'gpu-buffer' | 'none';
+
+/** What `Tensor.fromGpuBuffer` needs to know beside the buffer. */
+export interface GpuBufferOptions {
+  /** float32 when absent. */
+  readonly dataType?: Exclude<DType, 'string'>;
+  readonly dims: readonly number[];
+  /** Gives the elements for `getData`. Without it they can be read once a session has used the tensor. */
+  readonly download?: () => Promise<TensorData>;
+  /** Called by the tensor's `dispose`. The buffer is the caller's: nothing else destroys it. */
+  readonly dispose?: () => void;
+}
 
 export class Tensor {
   readonly type: DType;
@@ -124,6 +143,26 @@ export class Tensor {
     tensor.#data = undefined;
     tensor.#bytes = bytes;
     tensor.#source = bytes;
+    return tensor;
+  }
+
+  /**
+   * A tensor of what is in a buffer of WebGPU, as `fromGpuBuffer` of onnxruntime. Sessions whose GPU device made the buffer
+   * read it where it is, in the order of their device's queue; as a fetch of `run` it is written.
+   * @param buffer elements from its beginning on, little-endian and row-major: bool and 8 bits as bytes, 64 bits low word
+   *   first. It needs the usage STORAGE or COPY_SRC to be fed, COPY_DST to be written, and COPY_SRC to be read
+   * @throws OnnxTsError INVALID_INPUT when it is smaller than the tensor
+   */
+  static fromGpuBuffer(buffer: GpuBuffer, options: GpuBufferOptions): Tensor {
+    const { dataType = 'float32', dims } = options;
+    const tensor = Tensor.onDevice(dataType, [...dims], new CallersElements(buffer, options));
+    const bytes = tensor.byteLength;
+    if (typeof buffer?.size !== 'number') throw bad('fromGpuBuffer wants a GPUBuffer');
+    if (buffer.size < bytes) {
+      throw bad(
+        `a ${dataType} tensor of dims [${dims.join(', ')}] needs ${bytes} bytes, the buffer has ${buffer.size}`,
+      );
+    }
     return tensor;
   }
 
@@ -179,7 +218,7 @@ export class Tensor {
   }
 
   get location(): TensorLocation {
-    if (this.#device) return 'device';
+    if (this.#device) return this.#device.location;
     return this.#data || this.#bytes ? 'cpu' : 'none';
   }
 
@@ -188,7 +227,23 @@ export class Tensor {
     return this.#source?.weight;
   }
 
-  /** @internal What holds the elements of a tensor whose location is `device`. */
+  /**
+   * The buffer of WebGPU that has the elements of a tensor on a GPU, side by side from its beginning on. It belongs to the
+   * tensor: it is used again once the tensor is disposed, so what reads it has to be submitted before. Do not write into it:
+   * fed tensors and states may share it.
+   * @throws OnnxTsError INVALID_INPUT when they are elsewhere, DISPOSED when the session that holds them is gone
+   */
+  get gpuBuffer(): GpuBuffer {
+    const buffer = this.#device?.gpuBuffer;
+    if (buffer !== undefined) return buffer;
+    if (this.location === 'none') throw new OnnxTsError('DISPOSED', 'this tensor was disposed');
+    throw bad(
+      'the elements of this tensor are in no buffer of WebGPU.',
+      "Ask for one: createSession(…, { preferredOutputLocation: 'gpu-buffer' }) with the WebGPU provider.",
+    );
+  }
+
+  /** @internal What holds the elements of a tensor that is on a device. */
   get deviceElements(): DeviceElements | undefined {
     return this.#device;
   }
@@ -274,6 +329,33 @@ export class Tensor {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+}
+
+/** Elements in a buffer that the caller has made. */
+export class CallersElements implements DeviceElements {
+  readonly location = 'gpu-buffer';
+  readonly gpuBuffer: GpuBuffer;
+  /** How a session that has used the buffer reads it. */
+  reader: (() => Promise<TensorData>) | undefined;
+  readonly #dispose: (() => void) | undefined;
+
+  constructor(gpuBuffer: GpuBuffer, { download, dispose }: GpuBufferOptions) {
+    this.gpuBuffer = gpuBuffer;
+    this.reader = download;
+    this.#dispose = dispose;
+  }
+
+  async read(): Promise<TensorData> {
+    if (this.reader) return this.reader();
+    throw bad(
+      'no session has used this buffer yet, and a buffer does not tell its device.',
+      'Pass fromGpuBuffer the option download, or copy the buffer with the API of the device.',
+    );
+  }
+
+  free(): void {
+    this.#dispose?.();
   }
 }
 

@@ -30,11 +30,14 @@ export interface HelperDefinition {
 
 /** The helper functions of one module, added when first called. */
 export class HelperFunctions {
+  /** Whether code of the module may use relaxed SIMD, where it gives the same result as other instructions. */
+  readonly relaxedSimd: boolean;
   readonly #module: ModuleBuilder;
   readonly #defined = new Map<HelperDefinition, FunctionRef>();
 
-  constructor(module: ModuleBuilder) {
+  constructor(module: ModuleBuilder, relaxedSimd = false) {
     this.#module = module;
+    this.relaxedSimd = relaxedSimd;
   }
 
   reference(helper: HelperDefinition): FunctionRef {

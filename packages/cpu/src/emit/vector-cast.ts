@@ -133,8 +133,8 @@ function emitSingleToSmall(c: EmitContext, to: ExprType, saturate: boolean): voi
       f.op('i32x4.trunc_sat_f32x4_u');
       return;
     }
-    f.op('i32x4.trunc_sat_f32x4_s');
-    emitClampSmall(c, 'int32', to);
+    if (narrowBits(to) === undefined) f.op('i32x4.trunc_sat_f32x4_s');
+    else emitClampedTrunc(c, to);
     return;
   }
   f.scope(() => {
@@ -156,6 +156,30 @@ function emitSingleToSmall(c: EmitContext, to: ExprType, saturate: boolean): voi
     );
   });
   emitWrap(c, to);
+}
+
+/** Clamps as floats, an instruction for each bound, after which no number is too large to be converted. */
+function emitClampedTrunc(c: EmitContext, to: ExprType): void {
+  const { f } = c;
+  const { min, max } = smallRange(to);
+  f.scope(() => {
+    const t = new Terms(c, 'f32x4');
+    const x = t.pop();
+    // These are the second operand where it is less, or greater, and the first where neither is: a NaN that comes first
+    // stays, one that comes second is gone.
+    if (isUnsigned(to)) {
+      const atLeast = t.op('f32x4.pmax', t.const(min), x);
+      t.op('f32x4.pmin', atLeast, t.const(max))();
+    } else {
+      const atMost = t.op('f32x4.pmin', x, t.const(max));
+      t.op('f32x4.pmax', atMost, t.const(min))();
+      if (c.helpers.relaxedSimd) {
+        const y = t.pop();
+        t.and(t.op('f32x4.eq', y, y), y)();
+      }
+    }
+    f.op(c.helpers.relaxedSimd ? 'i32x4.relaxed_trunc_f32x4_s' : 'i32x4.trunc_sat_f32x4_s');
+  });
 }
 
 function emitDoubleToSmall(c: EmitContext, to: ExprType, saturate: boolean): void {

@@ -17,7 +17,10 @@ export interface PlannedLoop {
 
 /** A vector loop's body for a number of vectors side by side, or for one element. */
 export interface VectorVariant {
+  /** Around the loop, when it runs at all. */
+  readonly before?: Scope;
   readonly body: Scope;
+  readonly after?: Scope;
   readonly copies: number;
   readonly partial: boolean;
 }
@@ -41,7 +44,7 @@ export function emitLoop(c: WriteContext, loop: PlannedLoop, body: Scope): void 
 export function emitVectorLoops(c: WriteContext, loop: PlannedLoop, variants: readonly VectorVariant[]): void {
   const { f } = c;
   emitAround(c, loop, (remaining) => {
-    for (const { body, copies, partial } of variants) {
+    for (const { before, body, after, copies, partial } of variants) {
       const width = partial ? 1 : copies * c.lanes;
       f.get(remaining);
       f.i32Const(width);
@@ -49,6 +52,7 @@ export function emitVectorLoops(c: WriteContext, loop: PlannedLoop, variants: re
       f.if(() =>
         f.scope(() => {
           const advance = prepareAdvance(c, loop, width);
+          before?.emit(c);
           f.loop((again) => {
             f.scope(() => body.emit(c));
             advance();
@@ -60,6 +64,7 @@ export function emitVectorLoops(c: WriteContext, loop: PlannedLoop, variants: re
             f.op('i32.ge_s');
             f.brIf(again);
           });
+          after?.emit(c);
         }),
       );
     }

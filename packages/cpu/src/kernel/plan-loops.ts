@@ -108,16 +108,22 @@ function planBuffer(plan: Plan, tensor: TensorRef): void {
     .add(15)
     .floorDiv(16)
     .mul(16);
-  const start = plan.scratchUsed;
-  plan.scratchUsed = start.add(bytes);
-  plan.scratchBytes = plan.scratchBytes.max(plan.scratchUsed);
-  const scratch = new Value('i32', ({ f }) => f.get(f.params[3]), true);
-  const key = `scratch ${start.key}`;
-  const address = start.is(0) ? scratch : (plan.root.find(key) ?? plan.root.define(key, sum(scratch, plan.dim(start))));
+  const address = scratchPlace(plan, bytes);
+  plan.scratchUsed = plan.scratchUsed.add(bytes);
   plan.buffers.set(tensor, { address, isPerLane: vector !== undefined });
   plan.scope.binders.add(tensor);
   vector?.binders.add(tensor);
   plan.changed(tensor);
+}
+
+/** Address of scratch memory that nothing uses at this point, for so many bytes. */
+export function scratchPlace(plan: Plan, bytes: Dim | number): Value {
+  const start = plan.scratchUsed;
+  plan.scratchBytes = plan.scratchBytes.max(start.add(bytes));
+  const scratch = new Value('i32', ({ f }) => f.get(f.params[3]), true);
+  if (start.is(0)) return scratch;
+  const key = `scratch ${start.key}`;
+  return plan.root.find(key) ?? plan.root.define(key, sum(scratch, plan.dim(start)));
 }
 
 export function planSetScalar(plan: Plan, variable: TensorRef, value: Expr): void {
@@ -354,7 +360,15 @@ function planVectorLoop(
   const add = (copies: number, partial: boolean): void => {
     vector.copies = copies;
     vector.partial = partial;
-    variants.push({ body: planBody(plan, loop, assigned, inner), copies, partial });
+    if (copies === 1) {
+      variants.push({ body: planBody(plan, loop, assigned, inner), copies, partial });
+      return;
+    }
+    const [before, after] = [new Scope('branch', loop.before), new Scope('branch', loop.before)];
+    plan.within(before, () => accumulators.openSideBySide());
+    const body = planBody(plan, loop, assigned, inner);
+    plan.within(after, () => accumulators.closeSideBySide());
+    variants.push({ before, body, after, copies, partial });
   };
   for (const { copies, partial } of variantsFor(loop.length, shape)) add(copies, partial);
   plan.vector = undefined;

@@ -22,19 +22,22 @@ import {
   type TensorRef,
   variableValue,
 } from '@onnx-ts/tensor-ir';
-import { combiningOp, emitCombine, emitHorizontal, type LaneReduceOp } from '../emit/reduce-ops.ts';
+import { combiningOp, emitHorizontal, type LaneReduceOp } from '../emit/reduce-ops.ts';
 import { emitBinaryScalar } from '../emit/scalar-ops.ts';
 import { scalarOf } from '../emit/value-type.ts';
 import { emitBinary, emitConst } from '../emit/vector-ops.ts';
+import type { Local } from '../wasm/function.ts';
 import type { Plan, RegisterStorage } from './plan.ts';
-import { planSet, planSetScalar, vectorShape } from './plan-loops.ts';
+import { planSet, planSetScalar, scratchPlace, vectorShape } from './plan-loops.ts';
 import { emitExtractScalar, scalarValue } from './plan-scalar.ts';
 import { vectorValue } from './plan-vector.ts';
 import { Value, type WriteContext } from './scope.ts';
 
 /**
- * The running results of a nest. Where its innermost loop is a vector loop, lanes and copies have partial results of
- * their own, which are put together behind the nest; elsewhere the variables themselves are updated.
+ * The running results of a nest. Where its innermost loop is a vector loop, lanes have partial results of their own, which
+ * are put together behind the nest; elsewhere the variables themselves are updated. Vectors side by side have partial
+ * results of their own as well, as long as a loop over them runs. Those end in memory, next to each other: engines that join
+ * pairs of vectors begin with pairs that are stored so.
  */
 export class Accumulators {
   /** Of the nest's vector loop, if it has one. */
@@ -42,6 +45,7 @@ export class Accumulators {
   readonly #plan: Plan;
   readonly #reductions: readonly Reduction[];
   readonly #partial = new Map<Reduction, Partial>();
+  readonly #sideBySide = new Map<Reduction, Partial>();
 
   constructor(plan: Plan, reductions: readonly Reduction[], vectorNest: ForStatement | undefined) {
     this.#plan = plan;
@@ -50,20 +54,31 @@ export class Accumulators {
   }
 
   open(): void {
-    const { shape } = this;
-    if (!shape) return;
+    if (this.shape) this.#declare(this.#partial, 1);
+  }
+
+  /** In front of a loop over vectors side by side. */
+  openSideBySide(): void {
+    this.#declare(this.#sideBySide, this.shape!.copies);
+  }
+
+  #declare(partials: Map<Reduction, Partial>, copies: number): void {
     for (const reduction of this.#reductions) {
       const { op, variable, arg } = reduction;
+      const skipsNaN = copies > 1 && (op === 'max' || op === 'min') && isFloat(variable.dtype);
       const partial: Partial = {
         result: laneRegister(newRegister(`${variable.name} lanes`, arg ? 'int32' : variable.dtype)),
         ...(arg && { best: laneRegister(newRegister(`${arg.best.name} lanes`, arg.best.dtype)) }),
+        ...(skipsNaN && { notNumbers: laneRegister(newRegister('not a number', 'int32')) }),
       };
-      this.#partial.set(reduction, partial);
+      partials.set(reduction, partial);
       this.#plan.scope.step((c) => {
+        const zero = constant('int32', 0);
         if (arg) {
-          fill(c, partial.best!, identityOf(op, arg.best.dtype), shape.copies);
-          fill(c, partial.result, constant('int32', 0), shape.copies);
-        } else fill(c, partial.result, identityOf(op, variable.dtype), shape.copies);
+          fill(c, partial.best!, identityOf(op, arg.best.dtype), copies);
+          fill(c, partial.result, zero, copies);
+        } else fill(c, partial.result, identityOf(op, variable.dtype), copies);
+        if (partial.notNumbers) fill(c, partial.notNumbers, zero, copies);
       });
     }
   }
@@ -73,44 +88,158 @@ export class Accumulators {
     const plan = this.#plan;
     for (const reduction of this.#reductions) {
       const { variable, value, arg } = reduction;
-      const partial = this.#partial.get(reduction);
+      const partials = plan.vector && plan.vector.copies > 1 ? this.#sideBySide : this.#partial;
+      const partial = partials.get(reduction);
       if (!partial) {
         if (arg) this.#updateArg(reduction, value, arg.position, variable, arg.best);
         else planSet(plan, variable, updateOf(reduction));
       } else if (plan.vector!.partial) this.#updateFromFirstLane(reduction);
+      else if (!arg) this.#updateLanes(reduction, partial);
       else {
-        if (arg) {
-          this.#bind(partial);
-          const position = cast('int32', indexOf(arg.position));
-          this.#updateArg(reduction, value, position, partial.result.tensor, partial.best!.tensor);
-        } else this.#updateLanes(reduction, partial.result);
+        this.#bind(partial);
+        const { result, best } = partial;
+        this.#updateArg(reduction, value, this.#positions(arg.position), result.tensor, best!.tensor);
       }
     }
   }
 
   #bind({ result, best }: Partial): void {
-    for (const storage of best ? [result, best] : [result]) {
-      this.#plan.registers.set(storage.tensor, storage);
-      this.#plan.vector!.binders.add(storage.tensor);
-      this.#plan.scope.binders.add(storage.tensor);
-      this.#plan.changed(storage.tensor);
+    for (const storage of best ? [result, best] : [result]) this.#bindLanes(storage);
+  }
+
+  #bindLanes(storage: RegisterStorage): void {
+    this.#plan.registers.set(storage.tensor, storage);
+    this.#plan.vector!.binders.add(storage.tensor);
+    this.#plan.scope.binders.add(storage.tensor);
+    this.#plan.changed(storage.tensor);
+  }
+
+  /**
+   * The positions of lanes, as far as lanes keep them: of vectors side by side all lanes keep that of the first one, which
+   * is one number for all of them.
+   */
+  #positions(position: Expr): Expr {
+    const plan = this.#plan;
+    const index = indexOf(position);
+    if (plan.vector!.copies === 1 || this.#stepOf(position) === undefined) return cast('int32', index);
+    const first = newRegister('first position', 'int32');
+    this.#declareScalar(first, scalarValue(plan, plan.resolve(index), { copy: 0, lane: 0 }));
+    return variableValue(first);
+  }
+
+  /** How much positions grow from lane to lane; undefined when that is not a fixed number. */
+  #stepOf(position: Expr): number | undefined {
+    const { analysis, vector } = this.#plan;
+    const { terms } = analysis.formOf(this.#plan.resolve(indexOf(position)));
+    const varying = terms.filter(({ atom }) => this.#plan.varies(atom));
+    const [{ atom, coefficient } = varying[0], ...others] = varying;
+    if (!atom || others.length > 0 || atom.kind !== 'axis' || atom.axis !== vector!.axis) return undefined;
+    return coefficient.constant;
+  }
+
+  #updateLanes(reduction: Reduction, { result, notNumbers }: Partial): void {
+    const plan = this.#plan;
+    const value = plan.resolve(reduction.value);
+    const values = Array.from({ length: plan.vector!.copies }, (_, copy) => vectorValue(plan, value, copy));
+    plan.scope.step((c) => {
+      for (const [copy, lanes] of values.entries()) {
+        const best = result.locals[copy];
+        if (notNumbers) emitPassOver(c, reduction, lanes, best, notNumbers.locals[copy]);
+        else {
+          c.f.get(best);
+          lanes.push(c);
+          emitBinary(c, combiningOf(reduction), reduction.variable.dtype);
+          c.f.set(best);
+        }
+      }
+    });
+  }
+
+  /** Behind a loop over vectors side by side: puts their results into those of single vectors. */
+  closeSideBySide(): void {
+    for (const [reduction, partial] of this.#sideBySide) {
+      const target = this.#partial.get(reduction)!;
+      const stored = this.#store(partial);
+      if (reduction.arg) this.#mergeArgs(reduction, target, stored);
+      else this.#mergeLanes(reduction, target.result, stored);
     }
   }
 
-  #updateLanes(reduction: Reduction, storage: RegisterStorage): void {
-    const plan = this.#plan;
-    const op = combiningOf(reduction);
-    const value = plan.resolve(reduction.value);
-    const { copies } = plan.vector!;
-    const values = Array.from({ length: copies }, (_, copy) => vectorValue(plan, value, copy));
-    plan.scope.step((c) => {
-      for (const [copy, lanes] of values.entries()) {
-        c.f.get(storage.locals[copy]);
-        lanes.push(c);
-        emitBinary(c, op, reduction.variable.dtype);
-        c.f.set(storage.locals[copy]);
+  /** @returns what pushes the vectors of a copy again */
+  #store({ result, best, notNumbers }: Partial): StoredPartial {
+    const { copies } = this.shape!;
+    const groups = [result, best ?? notNumbers].filter((storage) => storage !== undefined);
+    const place = scratchPlace(this.#plan, groups.length * copies * vectorBytes);
+    this.#plan.scope.step((c) => {
+      for (const [at, { locals }] of groups.entries()) {
+        for (const [copy, local] of locals.entries()) {
+          place.push(c);
+          c.f.get(local);
+          c.f.store('v128.store', (at * copies + copy) * vectorBytes, 4);
+        }
       }
     });
+    const load =
+      (at: number) =>
+      (c: WriteContext, copy: number): void => {
+        place.push(c);
+        c.f.load('v128.load', (at * copies + copy) * vectorBytes, 4);
+      };
+    return { result: load(0), ...(best && { best: load(1) }), ...(notNumbers && { notNumbers: load(1) }) };
+  }
+
+  #mergeLanes(reduction: Reduction, target: RegisterStorage, stored: StoredPartial): void {
+    const { copies } = this.shape!;
+    this.#plan.scope.step((c) => {
+      const [sum] = target.locals;
+      for (let copy = 0; copy < copies; copy++) {
+        c.f.get(sum);
+        stored.result(c, copy);
+        if (stored.notNumbers) {
+          stored.notNumbers(c, copy);
+          c.f.op('v128.or');
+        }
+        emitBinary(c, combiningOf(reduction), reduction.variable.dtype);
+        c.f.set(sum);
+      }
+    });
+  }
+
+  #mergeArgs({ op, arg }: Reduction, into: Partial, stored: StoredPartial): void {
+    const plan = this.#plan;
+    const vector = plan.vector!;
+    const { copies, lanes } = this.shape!;
+    const step = this.#stepOf(arg!.position);
+    // From here on single vectors are combined.
+    vector.copies = 1;
+    for (let copy = 0; copy < copies; copy++) {
+      const value = laneRegister(newRegister('vector', arg!.best.dtype));
+      const place = laneRegister(newRegister('places', 'int32'));
+      const mask = laneRegister(newRegister('better', 'bool'));
+      plan.scope.step((c) => {
+        for (const storage of [value, place, mask]) storage.locals = c.f.locals(1, 'v128', storage.tensor.name);
+        stored.best!(c, copy);
+        c.f.set(value.locals[0]);
+        stored.result(c, copy);
+        if (step !== undefined) {
+          c.f.lanesConst(
+            'i32x4',
+            [0, 1, 2, 3].map((lane) => step * (copy * lanes + lane)),
+          );
+          c.f.op('i32x4.add');
+        }
+        c.f.set(place.locals[0]);
+      });
+      this.#bind(into);
+      for (const storage of [value, place, mask]) this.#bindLanes(storage);
+      const [a, b] = [variableValue(value.tensor), variableValue(into.best!.tensor)];
+      const [at, best] = [variableValue(place.tensor), variableValue(into.result.tensor)];
+      const better = isBetterOrCloser(op, a, b, compare(arg!.selectLast ? 'gt' : 'lt', at, best));
+      planSet(plan, mask.tensor, better);
+      planSet(plan, into.result.tensor, select(variableValue(mask.tensor), at, best));
+      planSet(plan, into.best!.tensor, select(variableValue(mask.tensor), a, b));
+    }
+    vector.copies = copies;
   }
 
   /** In the rest of a vector loop only the first lane counts: it goes straight into the variables. */
@@ -124,7 +253,7 @@ export class Accumulators {
       planSetScalar(plan, variable, binary(combiningOf(reduction), variableValue(variable), variableValue(element)));
       return;
     }
-    const position = newRegister('position', 'int64');
+    const position = newRegister('position', 'int32');
     const at = scalarValue(plan, plan.resolve(arg.position), { copy: 0, lane: 0 });
     this.#declareScalar(position, at);
     this.#updateArg(reduction, variableValue(element), variableValue(position), variable, arg.best, planSetScalar);
@@ -177,10 +306,6 @@ export class Accumulators {
       const { f } = c;
       f.get(target.locals[0]);
       f.get(partial.locals[0]);
-      for (const local of partial.locals.slice(1)) {
-        f.get(local);
-        emitCombine(c, op as LaneReduceOp, variable.dtype);
-      }
       emitHorizontal(c, op as LaneReduceOp, variable.dtype);
       emitBinaryScalar(c, combiningOp(op as LaneReduceOp), variable.dtype);
       f.set(target.locals[0]);
@@ -191,20 +316,17 @@ export class Accumulators {
   #closeArg({ op, variable, arg }: Reduction, partial: Partial, shape: VectorShape): void {
     const plan = this.#plan;
     const { best, selectLast } = arg!;
-    for (let copy = 0; copy < shape.copies; copy++) {
-      for (let lane = 0; lane < shape.lanes; lane++) {
-        const value = newRegister('lane', best.dtype);
-        const place = newRegister('place', 'int32');
-        this.#declareScalar(value, laneOf(partial.best!, copy), lane);
-        this.#declareScalar(place, laneOf(partial.result, copy), lane);
-        const position = cast('int64', variableValue(place));
-        const [a, b] = [variableValue(value), variableValue(best)];
-        const closer = compare(selectLast ? 'gt' : 'lt', position, variableValue(variable));
-        const isTie = isFloat(a.type) ? or(eq(a, b), and(isNaNExpr(a), isNaNExpr(b))) : eq(a, b);
-        const better = or(isBetter(op, a, b, false), and(isTie, closer));
-        planSet(plan, variable, select(better, position, variableValue(variable)));
-        planSet(plan, best, select(better, a, b));
-      }
+    for (let lane = 0; lane < shape.lanes; lane++) {
+      const value = newRegister('lane', best.dtype);
+      const place = newRegister('place', 'int32');
+      this.#declareScalar(value, vectorOf(partial.best!), lane);
+      this.#declareScalar(place, vectorOf(partial.result), lane);
+      const position = variableValue(place);
+      const [a, b] = [variableValue(value), variableValue(best)];
+      const closer = compare(selectLast ? 'gt' : 'lt', position, variableValue(variable));
+      const better = isBetterOrCloser(op, a, b, closer);
+      planSet(plan, variable, select(better, position, variableValue(variable)));
+      planSet(plan, best, select(better, a, b));
     }
   }
 }
@@ -214,18 +336,48 @@ interface VectorShape {
   readonly copies: number;
 }
 
-/** Results of lanes and copies: of the reduction, or (argmax) of the positions in 32 bits and of the values. */
+/** Results of lanes: of the reduction, or (argmax) of the positions in 32 bits and of the values. */
 interface Partial {
   readonly result: RegisterStorage;
   readonly best?: RegisterStorage;
+  /** Masks: where a NaN was met. The result is then that of the other elements. */
+  readonly notNumbers?: RegisterStorage;
 }
+
+/** What pushes the vectors of one copy. */
+type StoredPartial = { readonly [part in keyof Partial]: (c: WriteContext, copy: number) => void };
+
+const vectorBytes = 16;
 
 function laneRegister(tensor: TensorRef): RegisterStorage {
   return { tensor, isVector: true, locals: [] };
 }
 
-function laneOf(storage: RegisterStorage, copy: number): Value {
-  return new Value('v128', ({ f }) => f.get(storage.locals[copy]), true);
+function vectorOf(storage: RegisterStorage): Value {
+  return new Value('v128', ({ f }) => f.get(storage.locals[0]), true);
+}
+
+/** Minimum or maximum of what are numbers, and a mask of what are none: less work than to carry NaN along. */
+function emitPassOver(c: WriteContext, reduction: Reduction, value: Value, best: Local, notNumbers: Local): void {
+  const { f } = c;
+  const { op, variable } = reduction;
+  const shape = variable.dtype === 'float64' ? 'f64x2' : 'f32x4';
+  f.scope(() => {
+    const x = f.local('v128', 'x');
+    value.push(c);
+    f.set(x);
+    f.get(notNumbers);
+    f.get(x);
+    f.get(x);
+    f.op(`${shape}.ne`);
+    f.op('v128.or');
+    f.set(notNumbers);
+    // Gives the best where the element is NaN.
+    f.get(best);
+    f.get(x);
+    f.op(op === 'max' ? `${shape}.pmax` : `${shape}.pmin`);
+    f.set(best);
+  });
 }
 
 function fill(c: WriteContext, storage: RegisterStorage, identity: Expr, copies: number): void {
@@ -240,9 +392,15 @@ function fill(c: WriteContext, storage: RegisterStorage, identity: Expr, copies:
 function isBetter(op: ReduceOp, value: Expr, best: Expr, selectLast: boolean): Expr {
   const wins = compare(op === 'argmax' ? (selectLast ? 'ge' : 'gt') : selectLast ? 'le' : 'lt', value, best);
   if (!isFloat(value.type)) return wins;
-  const nan = isNaNExpr(value);
   // A comparison with NaN is false: once the best is NaN, only NaN can replace it.
-  return or(wins, selectLast ? nan : and(nan, not(isNaNExpr(best))));
+  if (selectLast) return or(wins, isNaNExpr(value));
+  return and(not(compare(op === 'argmax' ? 'le' : 'ge', value, best)), not(isNaNExpr(best)));
+}
+
+/** The same for values that were not met in order: of equal ones, the one closer to the wanted end counts. */
+function isBetterOrCloser(op: ReduceOp, a: Expr, b: Expr, closer: Expr): Expr {
+  const isTie = isFloat(a.type) ? or(eq(a, b), and(isNaNExpr(a), isNaNExpr(b))) : eq(a, b);
+  return or(isBetter(op, a, b, false), and(isTie, closer));
 }
 
 /** The index behind a position. */

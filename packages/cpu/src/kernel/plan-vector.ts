@@ -1,8 +1,9 @@
 // Plans expressions as vectors: one lane for each of several consecutive iterations of the vector loop.
 
-import { type CompareOp, type DType, type Expr, type ExprType, walk } from '@onnx-ts/tensor-ir';
+import { type CompareOp, type DType, type Expr, type ExprType, isInteger, walk } from '@onnx-ts/tensor-ir';
 import { emitReplace } from '../emit/lane-wise.ts';
 import { elementBytes, emitLoadLanes, emitLoadSplat, emitLoadVector } from '../emit/memory-ops.ts';
+import { emitRoundedCast } from '../emit/rounded-cast.ts';
 import { isWide, type Lanes, shapeOf } from '../emit/value-type.ts';
 import {
   emitBinary,
@@ -19,7 +20,9 @@ import { isPacked } from './packed.ts';
 import type { Plan } from './plan.ts';
 import { type Address, addressOf, counterOf, frameOf, laneStride } from './plan-address.ts';
 import { branchValue, code, scalarValue } from './plan-scalar.ts';
+import { readRoundedCast } from './rounded-cast.ts';
 import { type Code, Value } from './scope.ts';
+import { holds, valueRange } from './value-range.ts';
 
 /** Indices in lanes are 32-bit integers. */
 function laneType(type: ExprType): ExprType {
@@ -72,8 +75,15 @@ function compute(plan: Plan, e: Expr, copy: number): Value {
       return code('v128', [of(e.x)], (c) => emitUnary(c, e.op, type));
     case 'test':
       return code('v128', [of(e.x)], (c) => emitTest(c, e.op, e.x.type));
-    case 'cast':
+    case 'cast': {
+      if (isSameInLanes(e)) return of(e.x);
+      const rounded = readRoundedCast(e);
+      if (rounded) {
+        const { x, low, high, bias, checksNaN } = rounded;
+        return code('v128', [x, low, high, bias].map(of), (c) => emitRoundedCast(c, checksNaN));
+      }
       return code('v128', [of(e.x)], (c) => emitCast(c, laneType(e.x.type), type, e.saturate));
+    }
     case 'bitcast':
       return code('v128', [of(e.x)], (c) => emitBitcast(c, e.x.type, e.type));
     case 'binary': {
@@ -89,6 +99,14 @@ function compute(plan: Plan, e: Expr, copy: number): Value {
     default:
       throw new Error(`${e.kind} never differs between lanes`);
   }
+}
+
+/** Integers of up to 32 bits are held alike: only those that the other type lacks would change. */
+function isSameInLanes(e: Expr & { kind: 'cast' }): boolean {
+  const [from, to] = [laneType(e.x.type), laneType(e.type)];
+  if (![from, to].every((type) => type !== 'bool' && isInteger(type) && !isWide(type))) return false;
+  const range = valueRange(e.x, () => undefined);
+  return range !== undefined && holds(to as DType, range);
 }
 
 function isNumber(e: Expr): boolean {

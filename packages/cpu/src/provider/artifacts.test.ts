@@ -75,6 +75,31 @@ function modelOf({ matrix, table, bias }: Weights): Uint8Array {
   });
 }
 
+/** For each scale, y = the rows' sums of x times the scale. */
+function scaledSums(scales: readonly number[]): Uint8Array {
+  const type = (...sizes: number[]) => ({
+    tensorType: { elemType: 1, shape: { dim: sizes.map((dimValue) => ({ dimValue })) } },
+  });
+  const scalar = (name: string, value: number) => ({ name, dataType: 1, rawData: bytesOf(Float32Array.of(value)) });
+  return encodeModel({
+    irVersion: 10,
+    opsetImport: [{ version: 13 }],
+    graph: {
+      name: 'g',
+      input: scales.map((_, at) => ({ name: `x${at}`, type: type(2, 4) })),
+      initializer: [
+        ...scales.map((scale, at) => scalar(`scale${at}`, scale)),
+        { name: 'axes', dims: [1], dataType: 7, rawData: new Uint8Array(BigInt64Array.of(1n).buffer) },
+      ],
+      node: scales.flatMap((_, at) => [
+        { opType: 'ReduceSum', input: [`x${at}`, 'axes'], output: [`sum${at}`] },
+        { opType: 'Mul', input: [`sum${at}`, `scale${at}`], output: [`y${at}`] },
+      ]),
+      output: scales.map((_, at) => ({ name: `y${at}`, type: type(2, 1) })),
+    },
+  });
+}
+
 /** A memory store that counts. */
 function countingStore(): ArtifactStore & { puts: number; found: number } {
   const store = memoryArtifacts();
@@ -130,6 +155,34 @@ describe('artifacts', () => {
     expect(store).toMatchObject({ puts: 4, found: 2 });
     const ids = [5, 6, 7];
     expect((await second.run(feeds(ids, false))).y.data).toEqual((await first.run(feeds(ids, false))).y.data);
+  });
+
+  it('hold the numbers by which equal kernels differ', async () => {
+    const texts: string[] = [];
+    const memory = memoryArtifacts();
+    const store: ArtifactStore = {
+      get: (key) => memory.get(key),
+      put(key, artifact) {
+        texts.push(artifact.text);
+        return memory.put(key, artifact);
+      },
+    };
+    const scales = [0.3, 0.7];
+    const model = scaledSums(scales);
+    const x = random(8, 4);
+    const inputs = { x0: new Tensor('float32', x, [2, 4]), x1: new Tensor('float32', x, [2, 4]) };
+    for (let session = 0; session < 2; session++) {
+      await using opened = await open(model, store);
+      const results = await opened.run(inputs);
+      for (const [at, scale] of scales.entries()) {
+        for (const row of [0, 1]) {
+          const sum = x.subarray(4 * row, 4 * row + 4).reduce((total, value) => total + value, 0);
+          expect(results[`y${at}`].data[row]).toBeCloseTo(sum * scale, 5);
+        }
+      }
+    }
+    expect(texts.length).toBe(2);
+    expect(texts[0]).toContain(`[${Math.fround(0.7)}]`);
   });
 
   it('name the node whose index is out of range', async () => {

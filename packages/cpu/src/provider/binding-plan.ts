@@ -53,8 +53,13 @@ export class BindingPlan {
   readonly localWords: readonly WordUse[];
   readonly bufferWords: readonly WordUse[];
   readonly phases: readonly PlannedPhase[];
+  /** Whether each phase is one step of the program, or none. */
+  readonly isPlain: boolean;
   readonly scratch: readonly number[];
   readonly errorSites: readonly ErrorSite[];
+  /** Of each position in the table, the words that hold the size, and the phases that depend on it. */
+  readonly #wordsOf: number[][] = [];
+  readonly #phasesOf: number[][] = [];
   /** Distinct sizes, each evaluated once for a binding. */
   readonly #sizes = new DimProgram();
   readonly #kinds: LocalKind[] = [];
@@ -120,8 +125,23 @@ export class BindingPlan {
     this.localWords = localWords;
     this.bufferWords = bufferWords;
     this.phases = phases;
+    this.isPlain = phases.every(({ turns }) => turns === undefined);
     this.scratch = [...scratch];
     this.errorSites = errorSites;
+    for (const { word, at } of sizeWords) (this.#wordsOf[at] ??= []).push(word);
+    for (const [number, { tiles, turns, tilePoints }] of phases.entries()) {
+      for (const at of new Set([tiles, turns ?? tiles, tilePoints])) (this.#phasesOf[at] ??= []).push(number);
+    }
+  }
+
+  /** Words that hold the size at a position. */
+  wordsOf(position: number): readonly number[] {
+    return this.#wordsOf[position] ?? [];
+  }
+
+  /** Numbers of the phases that depend on the size at a position. */
+  phasesOf(position: number): readonly number[] {
+    return this.#phasesOf[position] ?? [];
   }
 
   #kindOf({ name, dtype, shape }: TensorRef, kinds: Map<string, number>): number {
@@ -144,12 +164,11 @@ export class BindingPlan {
    * @throws OnnxTsError when a size is negative
    */
   memory(sizes: Float64Array): MemoryPlan {
-    const bytes = Float64Array.from(this.#kinds, (kind) => bytesOfLocal(kind, sizes));
+    const bytes = new Float64Array(this.#kinds.length);
+    for (let at = 0; at < bytes.length; at++) bytes[at] = bytesOfLocal(this.#kinds[at], sizes);
     const before = this.#memory;
     if (before && this.#fits(bytes, before.bytes)) return before.plan;
-    const planned = before
-      ? bytes.map((size, at) => (size === before.bytes[at] ? size : Math.ceil(size * slack)))
-      : bytes;
+    const planned = before ? bytes.map((size, at) => (size === before.bytes[at] ? size : withSlack(size))) : bytes;
     const lives = this.#locals.map(({ kind, first, last }): LifeTime => ({ bytes: planned[kind], first, last }));
     const plan = planMemory(lives, ALIGNMENT);
     this.#memory = { bytes: planned, plan };
@@ -164,13 +183,18 @@ export class BindingPlan {
       sum += count * bytes[at];
       plannedSum += count * planned[at];
     }
-    return sum >= plannedSum * worthKeeping;
+    return sum >= plannedSum * worthKeeping || plannedSum - sum < littleBytes;
   }
 }
 
-/** What a plan leaves for locals that grow, and how much of a plan must be in use for it to be kept. */
-const slack = 1.125;
+/** How much of a plan must be in use for it to be kept, and bytes that may lie idle in any case. */
 const worthKeeping = 0.8;
+const littleBytes = 1 << 20;
+
+/** What a plan leaves for a local that grows: an eighth, but small ones, which grow by large parts, as much again. */
+function withSlack(bytes: number): number {
+  return bytes + Math.max(Math.ceil(bytes / 8), Math.min(bytes, 1 << 14));
+}
 
 function bytesOfLocal({ name, dtype, shape }: LocalKind, sizes: Float64Array): number {
   let count = 1;

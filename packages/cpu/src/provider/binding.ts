@@ -1,10 +1,18 @@
 // An executable bound to concrete sizes: argument blocks, arena offsets and the step program, in linear memory.
 
-import { OnnxTsError, type TraceEvent } from '@onnx-ts/core/provider';
+import { type MemoryPlan, OnnxTsError, type TraceEvent } from '@onnx-ts/core/provider';
 import { byteLength, type DimBinding } from '@onnx-ts/tensor-ir';
 import type { ErrorSite } from '../kernel/plan.ts';
 import { ALIGNMENT } from '../runtime/memory.ts';
-import { grainOf, MAXIMUM_TILES, programBytes, type Step, writeProgram } from '../runtime/step-program.ts';
+import {
+  grainOf,
+  MAXIMUM_PROGRAM_TILES,
+  MAXIMUM_TILES,
+  programBytes,
+  rewriteStep,
+  type Step,
+  writeProgram,
+} from '../runtime/step-program.ts';
 import type { BindingPlan, PlannedPhase } from './binding-plan.ts';
 import type { LaunchableKernel } from './compiled-program.ts';
 import type { CpuExecutable } from './executable.ts';
@@ -27,6 +35,11 @@ function tileNanoseconds({ tilePoints, pointNanoseconds }: PlannedPhase, sizes: 
   return Math.max(1, sizes[tilePoints]) * pointNanoseconds;
 }
 
+function isWorthSharing(phase: PlannedPhase, sizes: Float64Array, threads: number): boolean {
+  const tiles = sizes[phase.tiles];
+  return threads > 1 && tiles > 1 && tiles * tileNanoseconds(phase, sizes) >= worthSharing;
+}
+
 /** What is to run, in order: phases that have work to do, repeated ones turn by turn. */
 function unrollTurns(phases: readonly PlannedPhase[], sizes: Float64Array, threads: number): PhaseLaunch[] {
   const launches: PhaseLaunch[] = [];
@@ -36,8 +49,7 @@ function unrollTurns(phases: readonly PlannedPhase[], sizes: Float64Array, threa
       at++;
       const tiles = sizes[phase.tiles];
       if (tiles <= 0) continue;
-      const isShared = threads > 1 && tiles > 1 && tiles * tileNanoseconds(phase, sizes) >= worthSharing;
-      launches.push({ phase, firstTile: 0, tiles, isShared });
+      launches.push({ phase, firstTile: 0, tiles, isShared: isWorthSharing(phase, sizes, threads) });
       continue;
     }
     let end = at + 1;
@@ -69,18 +81,17 @@ function unrollTurns(phases: readonly PlannedPhase[], sizes: Float64Array, threa
 export class Binding {
   readonly program: number;
   readonly stepCount: number;
-  /** Threads worth waking. */
-  readonly threads: number;
-  readonly arenaBytes: number;
-  readonly arenaLowerBound: number;
   readonly #executable: CpuExecutable;
   readonly #plan: BindingPlan;
   readonly #arguments: number;
   /** Of the plan's locals in the arena. */
-  readonly #offsets: readonly number[];
+  #memory: MemoryPlan;
   /** Phases that have work to do, in order. */
   readonly #phases: readonly PlannedPhase[];
-  readonly #dims: DimBinding;
+  /** Steps that are shared between threads. */
+  readonly #shared: boolean[];
+  #sizes: Float64Array;
+  #dims: DimBinding;
   /** What is reported about each step, made for the first run that is traced. */
   #events: readonly Omit<TraceEvent, 'start' | 'duration'>[] | undefined;
   #buffers: readonly number[] = [];
@@ -95,11 +106,9 @@ export class Binding {
     this.#dims = dims;
     const { memory, pool } = executable.provider;
     const sizes = plan.sizes(dims);
-    const { offsets, bytes, lowerBound } = plan.memory(sizes);
-    this.#offsets = offsets;
-    this.arenaBytes = bytes;
-    this.arenaLowerBound = lowerBound;
-    pool.reserveScratch(plan.scratch.reduce((most, at) => Math.max(most, sizes[at]), 0));
+    this.#sizes = sizes;
+    this.#memory = plan.memory(sizes);
+    pool.reserveScratch(scratchBytes(plan, sizes));
     const launches = unrollTurns(plan.phases, sizes, pool.threads);
     this.#phases = launches.map(({ phase }) => phase);
     this.stepCount = launches.length;
@@ -110,10 +119,9 @@ export class Binding {
     const base = this.#arguments >>> 2;
     words.set(plan.words, base);
     for (const { word, at } of plan.sizeWords) words[base + word] = sizes[at];
-    let threads = 1;
+    this.#shared = launches.map(({ isShared }) => isShared);
     const steps = launches.map(({ phase, firstTile, tiles, isShared }): Step => {
       if (tiles > MAXIMUM_TILES) throw tooManyTiles(phase.launch.kernel, tiles, dims);
-      if (isShared) threads = pool.threads;
       return {
         kernel: phase.kernel,
         args: this.#arguments + phase.argumentWord * 4,
@@ -124,8 +132,82 @@ export class Binding {
         barrier: phase.barrier,
       };
     });
-    this.threads = threads;
     writeProgram(words, this.program, steps);
+  }
+
+  /** Threads worth waking. */
+  get threads(): number {
+    return this.#shared.includes(true) ? this.#executable.provider.pool.threads : 1;
+  }
+
+  get arenaBytes(): number {
+    return this.#memory.bytes;
+  }
+
+  get arenaLowerBound(): number {
+    return this.#memory.lowerBound;
+  }
+
+  /**
+   * Goes over to other sizes in the memory that it has: what does not depend on them stays as it is, which is almost
+   * everything when a text grows by a token.
+   * @returns false when other steps would have to run; then nothing has changed
+   * @throws OnnxTsError as the constructor does; then nothing has changed
+   */
+  rebind(dims: DimBinding): boolean {
+    const plan = this.#plan;
+    const { pool, memory } = this.#executable.provider;
+    const before = this.#sizes;
+    const sizes = plan.sizes(dims);
+    const changed: number[] = [];
+    for (let at = 0; at < sizes.length; at++) if (sizes[at] !== before[at]) changed.push(at);
+    const phases = new Set<number>();
+    for (const at of changed) for (const phase of plan.phasesOf(at)) phases.add(phase);
+    if (!plan.isPlain || !this.#hasSameSteps(phases, sizes)) return false;
+    const planned = plan.memory(sizes);
+    pool.reserveScratch(scratchBytes(plan, sizes));
+    if (planned !== this.#memory) this.#isPatched = false;
+    this.#memory = planned;
+    this.#sizes = sizes;
+    this.#dims = dims;
+    this.#events = undefined;
+    const { words } = memory.linear;
+    const base = this.#arguments >>> 2;
+    for (const at of changed) for (const word of plan.wordsOf(at)) words[base + word] = sizes[at];
+    if (phases.size > 0) this.#rewriteSteps(phases);
+    return true;
+  }
+
+  /** Whether phases that depend on sizes that are new have work to do just as they had before, and not too much. */
+  #hasSameSteps(phases: ReadonlySet<number>, sizes: Float64Array): boolean {
+    for (const number of phases) {
+      const { tiles } = this.#plan.phases[number];
+      if (sizes[tiles] > 0 !== this.#sizes[tiles] > 0 || sizes[tiles] > MAXIMUM_TILES) return false;
+    }
+    if (phases.size === 0) return true;
+    let total = 0;
+    for (const { tiles } of this.#plan.phases) total += sizes[tiles];
+    return total <= MAXIMUM_PROGRAM_TILES;
+  }
+
+  #rewriteSteps(phases: ReadonlySet<number>): void {
+    const { pool, memory } = this.#executable.provider;
+    const sizes = this.#sizes;
+    let step = 0;
+    for (const [number, phase] of this.#plan.phases.entries()) {
+      const tiles = sizes[phase.tiles];
+      if (tiles <= 0) continue;
+      if (phases.has(number)) {
+        const isShared = isWorthSharing(phase, sizes, pool.threads);
+        this.#shared[step] = isShared;
+        rewriteStep(memory.linear.words, this.program, step, {
+          tiles,
+          grain: grainOf(tiles, tileNanoseconds(phase, sizes), pool.threads),
+          leaderOnly: !isShared,
+        });
+      }
+      step++;
+    }
   }
 
   get errorSites(): readonly ErrorSite[] {
@@ -147,7 +229,8 @@ export class Binding {
     this.#arenaAddress = address;
     const { words } = memory.linear;
     const base = this.#arguments >>> 2;
-    for (const { word, at } of this.#plan.localWords) words[base + word] = address + this.#offsets[at];
+    const { offsets } = this.#memory;
+    for (const { word, at } of this.#plan.localWords) words[base + word] = address + offsets[at];
     for (const { word, at } of this.#plan.bufferWords) words[base + word] = this.#buffers[at];
     this.#isPatched = true;
   }
@@ -180,6 +263,13 @@ export class Binding {
     const { linear } = this.#executable.provider.memory;
     linear.free(this.#arguments);
   }
+}
+
+/** What a thread needs for any of the kernels. */
+function scratchBytes({ scratch }: BindingPlan, sizes: Float64Array): number {
+  let most = 0;
+  for (const at of scratch) most = Math.max(most, sizes[at]);
+  return most;
 }
 
 /** More work than a program counts: almost always because the result is larger than any memory. */

@@ -5,7 +5,7 @@ import {
   type GraphNode,
   OnnxTsError,
   type Partition,
-  type Tensor,
+  Tensor,
   type Value,
 } from '@onnx-ts/core/provider';
 import {
@@ -19,12 +19,15 @@ import {
   integerProducts,
   type Kernel,
   printKernel,
+  type SharedNumbers,
+  shareNumbers,
   splitReductions,
   type TensorRef,
 } from '@onnx-ts/tensor-ir';
 import { HelperFunctions } from '../emit/context.ts';
 import type { ArgumentWord } from '../kernel/argument-words.ts';
 import { type CompiledKernel, type CompiledPhase, compileKernel } from '../kernel/compile-kernel.ts';
+import type { KnownValues, ValueRange } from '../kernel/value-range.ts';
 import { emitDriver, importLinearMemory } from '../runtime/driver.ts';
 import { defineErrorReport } from '../runtime/kernel-error.ts';
 import type { BlockTarget } from '../templates/block-loop.ts';
@@ -32,11 +35,11 @@ import { prepareChannelWindow } from '../templates/channel-window.ts';
 import { compileChannelWindow } from '../templates/emit-channel-window.ts';
 import { compilePackedProduct } from '../templates/emit-packed-product.ts';
 import { compileProduct } from '../templates/emit-product.ts';
+import { splitGroups } from '../templates/grouped-channels.ts';
 import { type LoadedTemplates, loadTemplates } from '../templates/load-templates.ts';
 import { preparePackedProduct } from '../templates/packed-product.ts';
 import { type PanelEngine, prepareProduct } from '../templates/product.ts';
 import { compileTurnedPanels, readTurnedPanels } from '../templates/turned-panels.ts';
-import type { KnownValues, ValueRange } from '../templates/value-range.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import type { CompiledProgram, LaunchableKernel } from './compiled-program.ts';
 import type { CpuProvider } from './cpu-provider.ts';
@@ -55,7 +58,7 @@ export async function generateProgram(
     tensorsOf(lowered.inputs),
     tensorsOf(partition.outputs),
   );
-  const { fused, templates } = prepareTemplates(
+  const { fused, templates, numbers } = prepareTemplates(
     grown.fused,
     knownValues(lowered.constants),
     provider,
@@ -65,7 +68,7 @@ export async function generateProgram(
   importLinearMemory(module, provider.shared);
   const target = {
     module,
-    helpers: new HelperFunctions(module),
+    helpers: new HelperFunctions(module, provider.relaxedSimd),
     reportError: defineErrorReport(module, { threads: provider.shared }),
     relaxedSimd: provider.relaxedSimd,
   };
@@ -92,7 +95,9 @@ export async function generateProgram(
     });
   }
   emitDriver(module, { threads: provider.shared, profiling: true });
-  const { inputs, tensors, constants } = lowered;
+  const { inputs, tensors } = lowered;
+  const constants = new Map(lowered.constants);
+  for (const [tensor, values] of numbers) constants.set(tensor, new Tensor('float32', values));
   const { locals, aliases } = fused;
   const program = { inputs, tensors, constants, locals, aliases, kernels, appends: grown.appends };
   return { program, code: module.toBytes() };
@@ -107,19 +112,21 @@ function prepareTemplates(
   known: KnownValues,
   engine: PanelEngine,
   loaded: LoadedTemplates,
-): { fused: FusedProgram; templates: ReadonlyMap<Kernel, Template> } {
+): { fused: FusedProgram; templates: ReadonlyMap<Kernel, Template>; numbers: SharedNumbers['numbers'] } {
   const { fused, attentions } = loaded.attention?.fuseAttention(program) ?? { fused: program, attentions: undefined };
+  const shared = shareNumbers(fused.kernels);
   const templates = new Map<Kernel, Template>();
   const kernels: Kernel[] = [];
   const locals = [...fused.locals];
-  for (const kernel of fused.kernels) {
-    const attention = attentions?.get(kernel);
+  for (const [at, own] of fused.kernels.entries()) {
+    const attention = attentions?.get(own);
     if (attention && loaded.attention) {
       const { compileAttention } = loaded.attention;
-      kernels.push(kernel);
-      templates.set(kernel, { name: 'attention', compile: (target) => compileAttention(attention, target) });
+      kernels.push(own);
+      templates.set(own, { name: 'attention', compile: (target) => compileAttention(attention, target) });
       continue;
     }
+    const kernel = shared.kernels[at];
     const found = findTemplate(kernel, known, engine, loaded);
     kernels.push(...(found?.before ?? []), found?.kernel ?? kernel);
     locals.push(...(found?.locals ?? []));
@@ -131,7 +138,7 @@ function prepareTemplates(
       if (panels) templates.set(copy, { name: 'pack', compile: (target) => compileTurnedPanels(panels, target) });
     }
   }
-  return { fused: { ...fused, kernels, locals }, templates };
+  return { fused: { ...fused, kernels, locals }, templates, numbers: shared.numbers };
 }
 
 interface PreparedTemplate extends Template {
@@ -184,6 +191,13 @@ function findTemplate(
       kernel: product.kernel,
       compile: (target) => recurrences.compileRecurrence(product, target),
     };
+  }
+  const grouped = splitGroups(kernel);
+  const groups = grouped && findTemplate(grouped.kernel, known, engine, { recurrence: recurrences, winograd: tilings });
+  if (grouped && groups) {
+    const { restoreKernel, restoreCode } = grouped;
+    const compile = (target: BlockTarget): CompiledKernel => restoreCode(groups.compile(target));
+    return { ...groups, kernel: restoreKernel(groups.kernel), compile };
   }
   const channels = prepareChannelWindow(kernel);
   if (!channels) return undefined;

@@ -5,6 +5,7 @@ import {
   type DeviceBuffer,
   type DeviceInfo,
   type DeviceMemory,
+  type DeviceProfile,
   type Executable,
   type ExecutionProvider,
   type GraphNode,
@@ -32,7 +33,7 @@ export interface CpuProviderOptions {
   readonly memoryBudget?: number;
 }
 
-/** Rates of one core of a current machine with 128-bit vectors; a probe may replace them. */
+/** Rates of one core of a current machine with 128-bit vectors; see `probe` for those of this one. */
 const typical = { launch: 1e-6, flops: 4e10, bandwidth: 1e10, transferLatency: 1e-6, transferBandwidth: 1e10 };
 
 /** Types that only the host can hold. */
@@ -83,6 +84,11 @@ export class CpuProvider implements ExecutionProvider {
   async measure(): Promise<Rates> {
     const { measureRates } = await import('./measure-rates.ts');
     return measureRates(this);
+  }
+
+  async probe(): Promise<DeviceProfile> {
+    const { measureProfile } = await import('./measure-rates.ts');
+    return measureProfile(this);
   }
 
   async dispose(): Promise<void> {

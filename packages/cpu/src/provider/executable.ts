@@ -159,8 +159,13 @@ export class CpuExecutable implements Executable {
     const binding = new Binding(this, this.#plan, new Map(dims));
     this.#bindings.add(binding);
     return {
-      scratchBytes: binding.arenaBytes,
-      scratchLowerBound: binding.arenaLowerBound,
+      get scratchBytes() {
+        return binding.arenaBytes;
+      },
+      get scratchLowerBound() {
+        return binding.arenaLowerBound;
+      },
+      rebind: (sizes: DimBinding) => binding.rebind(new Map(sizes)),
       run: (buffers: readonly DeviceBuffer[], context: RunContext) => {
         binding.setBuffers((buffers as readonly WasmBuffer[]).map((buffer) => buffer.address));
         return this.execute(binding, context);
@@ -217,10 +222,11 @@ export class CpuExecutable implements Executable {
 function appendedValues({ inputs, tensors, appends }: CompiledProgram, { outputs }: Partition): Append[] {
   const valueBehind = (values: readonly Value[], tensor: TensorRef): Value =>
     values.find((value) => tensors.get(value) === tensor)!;
-  return appends.map(({ input, output, axis, capacity }) => ({
+  return appends.map(({ input, output, axis, capacity, overwrites }) => ({
     input: valueBehind(inputs, input),
     output: valueBehind(outputs, output),
     axis,
     capacity,
+    overwrites,
   }));
 }

@@ -17,3 +17,21 @@ it.each([1, 2])('measures the machine with %i threads and leaves nothing behind'
     await provider.dispose();
   }
 });
+
+it('tells placement in a tenth of a second what the machine is like', async () => {
+  const factory = cpu({ threads: 2 });
+  const [device] = await factory.discover({ kind: 'node', concurrency: 2 });
+  const provider = (await factory.open(device)) as CpuProvider;
+  try {
+    const start = process.cpuUsage();
+    const profile = await provider.probe();
+    const { user, system } = process.cpuUsage(start);
+    // Of two threads.
+    expect((user + system) / 1000).toBeLessThan(200);
+    const { launch, flops, bandwidth, transferLatency, transferBandwidth, sync } = profile;
+    for (const rate of [flops, bandwidth, transferBandwidth]) expect(rate).toBeGreaterThan(1e8);
+    for (const seconds of [launch, transferLatency, sync]) expect(seconds).toBeLessThan(1e-2);
+  } finally {
+    await provider.dispose();
+  }
+});

@@ -1,8 +1,9 @@
 // What the machine allows: the rate of float32 arithmetic in registers, and of copying memory. Reports hold the
 // kernels of a model against these.
 
+import type { DeviceProfile } from '@onnx-ts/core/provider';
 import { emitDriver, importLinearMemory, kernelParams } from '../runtime/driver.ts';
-import { programBytes, writeProgram } from '../runtime/step-program.ts';
+import { programBytes, type Step, writeProgram } from '../runtime/step-program.ts';
 import { FunctionBuilder } from '../wasm/function.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import type { CpuProvider } from './cpu-provider.ts';
@@ -31,8 +32,54 @@ const copiedBytes = 1 << 26;
 const bytesOfTile = 1 << 18;
 const copyRuns = 5;
 
+/** Of the short measurement: it has to be done before anybody waits for it. */
+const briefBytes = 1 << 23;
+const briefRuns = 3;
+const launches = 64;
+const launchRuns = 5;
+
+/** Seconds that the beginning and end of a kernel take beside the step itself. */
+const leastLaunch = 5e-7;
+
+/** What templates reach of the rate of registers. */
+const reachable = 0.7;
+
 /** Takes about 200 ms and 128 MiB. The best of several runs counts: the first ones are not optimised yet. */
-export async function measureRates(provider: CpuProvider): Promise<Rates> {
+export function measureRates(provider: CpuProvider): Promise<Rates> {
+  return withKernels(provider, copiedBytes, async ({ flops, copy }) => ({
+    flops: await flops(arithmeticRuns),
+    bandwidth: await copy(copyRuns),
+  }));
+}
+
+/** Takes about 30 ms and 16 MiB: what placement needs to know. */
+export function measureProfile(provider: CpuProvider): Promise<DeviceProfile> {
+  return withKernels(provider, briefBytes, async ({ flops, copy, steps, upload }) => {
+    const rate = reachable * (await flops(briefRuns));
+    const bandwidth = await copy(briefRuns);
+    const one = await steps(1, launchRuns);
+    const launch = Math.max(leastLaunch, (await steps(launches, launchRuns)) - one) / (launches - 1);
+    return { flops: rate, bandwidth, launch, sync: one, transferLatency: 1e-6, transferBandwidth: upload(briefRuns) };
+  });
+}
+
+/** Each with the number of runs, of which the fastest counts. */
+interface Measurements {
+  /** Operations a second. */
+  flops(runs: number): Promise<number>;
+  /** Bytes a second, read and written. */
+  copy(runs: number): Promise<number>;
+  /** Seconds of a program of so many steps with next to no work, each of which waits for the one before. */
+  steps(count: number, runs: number): Promise<number>;
+  /** Bytes a second from the host into linear memory. */
+  upload(runs: number): number;
+}
+
+async function withKernels<R>(
+  provider: CpuProvider,
+  bytes: number,
+  measure: (measurements: Measurements) => Promise<R>,
+): Promise<R> {
   const { pool, memory, shared, relaxedSimd } = provider;
   const module = new ModuleBuilder();
   importLinearMemory(module, shared);
@@ -43,28 +90,50 @@ export async function measureRates(provider: CpuProvider): Promise<Rates> {
   emitDriver(module, { threads: shared, profiling: true });
   const id = await pool.addModule(await WebAssembly.compile(module.toBytes()));
   pool.reserveScratch(count * 16);
-  const program = memory.allocateBlock(programBytes(1));
+  const program = memory.allocateBlock(programBytes(launches));
   const args = memory.allocateBlock(8);
-  const [source, target] = [memory.allocateBlock(copiedBytes), memory.allocateBlock(copiedBytes)];
+  const [source, target] = [memory.allocateBlock(bytes), memory.allocateBlock(bytes)];
   memory.linear.words[args >>> 2] = source;
   memory.linear.words[(args >>> 2) + 1] = target;
   /** Seconds of the fastest run. */
-  const best = async (kernel: number, tiles: number, runs: number): Promise<number> => {
-    writeProgram(memory.linear.words, program, [{ kernel, args, tiles, grain: 1 }]);
+  const best = async (steps: readonly Step[], runs: number): Promise<number> => {
+    writeProgram(memory.linear.words, program, steps);
     let least = Infinity;
     for (let run = 0; run < runs; run++) {
       const start = performance.now();
-      await pool.run({ module: id, program, first: 0, last: 1, threads: pool.threads });
+      await pool.run({ module: id, program, first: 0, last: steps.length, threads: pool.threads });
       least = Math.min(least, performance.now() - start);
     }
     return least / 1000;
   };
   try {
-    const tiles = tilesOfThread * pool.threads;
-    return {
-      flops: (flopsOfTile * tiles) / (await best(arithmetic, tiles, arithmeticRuns)),
-      bandwidth: (2 * copiedBytes) / (await best(copy, copiedBytes / bytesOfTile, copyRuns)),
-    };
+    return await measure({
+      async flops(runs) {
+        const tiles = tilesOfThread * pool.threads;
+        return (flopsOfTile * tiles) / (await best([{ kernel: arithmetic, args, tiles, grain: 1 }], runs));
+      },
+      async copy(runs) {
+        const step = { kernel: copy, args, tiles: bytes / bytesOfTile, grain: 1 };
+        return (2 * bytes) / (await best([step], runs));
+      },
+      steps(number, runs) {
+        const step = { kernel: arithmetic, args, tiles: 0, barrier: true };
+        return best(
+          Array.from({ length: number }, () => step),
+          runs,
+        );
+      },
+      upload(runs) {
+        const given = new Uint8Array(bytes).fill(1);
+        let least = Infinity;
+        for (let run = 0; run < runs; run++) {
+          const start = performance.now();
+          memory.linear.bytes.set(given, target);
+          least = Math.min(least, performance.now() - start);
+        }
+        return (bytes / Math.max(least, 1e-3)) * 1000;
+      },
+    });
   } finally {
     for (const block of [program, args, source, target]) memory.linear.free(block);
     await pool.removeModule(id);

@@ -1,8 +1,9 @@
 // A compiled program as JSON, for artifacts. Nodes and values are positions in the partition, tensors and sizes positions
 // in tables.
 
-import type { GraphNode, KernelInfo, Partition, Tensor, Value } from '@onnx-ts/core/provider';
+import { type GraphNode, type KernelInfo, type Partition, Tensor, type Value } from '@onnx-ts/core/provider';
 import {
+  type AppendedTensor,
   type Dim,
   type DType,
   decodeDim,
@@ -19,11 +20,15 @@ export interface EncodedProgram {
   readonly tensors: readonly EncodedTensorRef[];
   readonly inputs: readonly number[];
   readonly values: readonly (readonly [value: number, tensor: number])[];
-  readonly constants: readonly (readonly [tensor: number, constant: number])[];
+  /** Each a constant of the partition, or float32 numbers. */
+  readonly constants: readonly (readonly [tensor: number, constant: number | readonly number[]])[];
   readonly locals: readonly number[];
   readonly aliases: readonly (readonly [number, number])[];
   readonly kernels: readonly EncodedKernel[];
-  readonly appends: readonly { readonly input: number; readonly output: number; axis: number; capacity: string }[];
+  readonly appends: readonly (Omit<AppendedTensor, 'input' | 'output'> & {
+    readonly input: number;
+    readonly output: number;
+  })[];
 }
 
 type EncodedTensorRef = readonly [name: string, dtype: DType, shape: readonly number[], isConstant: 0 | 1];
@@ -75,9 +80,9 @@ export function encodeProgram(program: CompiledProgram, partition: Partition): E
   const writer = new ProgramWriter(partition.nodes);
   const constantPositions = positionsOf(constantsOf(partition));
   const valuePositions = positionsOf(valuesOf(partition));
-  const constants: [number, number][] = [];
+  const constants: [number, number | number[]][] = [];
   for (const [tensor, constant] of program.constants) {
-    const position = constantPositions.get(constant);
+    const position = constantPositions.get(constant) ?? numbersIn(constant);
     if (position === undefined) return undefined;
     constants.push([writer.tensor(tensor), position]);
   }
@@ -89,13 +94,22 @@ export function encodeProgram(program: CompiledProgram, partition: Partition): E
     values: [...program.tensors].map(([value, tensor]) => [valuePositions.get(value)!, writer.tensor(tensor)]),
     locals: program.locals.map((tensor) => writer.tensor(tensor)),
     aliases: [...program.aliases].map(([from, to]) => [writer.tensor(from), writer.tensor(to)]),
-    appends: program.appends.map(({ input, output, axis, capacity }) => {
-      return { input: writer.tensor(input), output: writer.tensor(output), axis, capacity };
+    appends: program.appends.map((append) => {
+      return { ...append, input: writer.tensor(append.input), output: writer.tensor(append.output) };
     }),
     dims: writer.dims,
     tensors: writer.tensors,
   };
 }
+
+/** Of a small constant that came with the code. JSON has them exactly, but for what is not finite. */
+function numbersIn(constant: Tensor): number[] | undefined {
+  if (constant.type !== 'float32' || constant.size > mostNumbers) return undefined;
+  const numbers = constant.toNumberArray();
+  return numbers.every(Number.isFinite) ? [...numbers] : undefined;
+}
+
+const mostNumbers = 64;
 
 class ProgramWriter {
   readonly dims: EncodedDim[] = [];
@@ -182,11 +196,16 @@ export function decodeProgram(encoded: EncodedProgram, partition: Partition): Co
   return {
     inputs: encoded.inputs.map((position) => at(values, position)),
     tensors: new Map(encoded.values.map(([value, position]) => [at(values, value), tensor(position)])),
-    constants: new Map(encoded.constants.map(([position, constant]) => [tensor(position), at(constants, constant)])),
+    constants: new Map(
+      encoded.constants.map(([position, constant]) => [
+        tensor(position),
+        typeof constant === 'number' ? at(constants, constant) : new Tensor('float32', constant),
+      ]),
+    ),
     locals: all(encoded.locals),
     aliases: new Map(encoded.aliases.map(([from, to]) => [tensor(from), tensor(to)])),
-    appends: encoded.appends.map(({ input, output, axis, capacity }) => {
-      return { input: tensor(input), output: tensor(output), axis, capacity };
+    appends: encoded.appends.map((append) => {
+      return { ...append, input: tensor(append.input), output: tensor(append.output) };
     }),
     kernels: encoded.kernels.map(({ name, kind, params, outputs, words, scratch, sites, phases, ...info }) => ({
       kernel: { name, params: all(params), outputs: all(outputs).map((output) => ({ tensor: output })) },

@@ -72,6 +72,20 @@ export function writeProgram(words: Int32Array, address: number, steps: readonly
   }
 }
 
+/** Gives a step of a program that was written another number of tiles; see `Step`. */
+export function rewriteStep(
+  words: Int32Array,
+  address: number,
+  index: number,
+  { tiles, grain, leaderOnly }: { readonly tiles: number; readonly grain: number; readonly leaderOnly: boolean },
+): void {
+  const at = (address >>> 2) + index * STEP_WORDS;
+  words[at + stepWord.tiles] = tiles;
+  words[at + stepWord.grain] = Math.max(1, Math.min(grain, tiles));
+  const flags = words[at + stepWord.flags] & ~stepFlag.leaderOnly;
+  words[at + stepWord.flags] = flags | (leaderOnly ? stepFlag.leaderOnly : 0);
+}
+
 /** Makes steps [first, last) ready to run again. No thread may be in them. */
 export function resetCounters(words: Int32Array, address: number, first: number, last: number): void {
   const begin = (address >>> 2) + stepWord.counter;

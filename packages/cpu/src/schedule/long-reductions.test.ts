@@ -45,6 +45,8 @@ describe('long reductions', () => {
     { op: 'LogSoftmax', dims: [40_000], attributes: { axis: 0 } },
     { op: 'ArgMax', dims: [1, 50_257], attributes: { axis: 1 } },
     { op: 'ArgMin', dims: [40_000], attributes: { axis: 0, select_last_index: 1 } },
+    { op: 'ArgMax', dims: [333, 1100], attributes: { axis: 0 } },
+    { op: 'ArgMin', dims: [3, 131, 77], attributes: { axis: 1, select_last_index: 1 } },
     { op: 'GlobalAveragePool', dims: [1, 1, 200, 300] },
   ])('$op of $dims', async (made) => {
     const count = made.dims.reduce((a, b) => a * b, 1);

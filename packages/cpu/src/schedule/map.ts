@@ -19,8 +19,8 @@ import {
   toIndex,
   type ViewStage,
 } from '@onnx-ts/tensor-ir';
-import { elementCost } from './cost.ts';
-import { LoopDomain } from './domain.ts';
+import { elementCost, estimate } from './cost.ts';
+import { coefficientIn, LoopDomain } from './domain.ts';
 import { flatten, offsetIn } from './flatten.ts';
 import { cutLoop } from './interior.ts';
 import type { ScheduledPhase } from './scheduled.ts';
@@ -99,10 +99,41 @@ export function mapPhase(
     const { parallel, points, body: turned } = turnBlocks(analysis, outer, across, inner, body);
     return { ...base, parallel, body: turned, cost: { points, pointCost } };
   }
-  const { parallel, loops, points } = tileBox(group.slice(0, -1), inner, pointCost);
+  const outer = inFewStreams(analysis, group.slice(0, -1), inner, domain.roots.slice(0, stores.length));
+  const { parallel, loops, points } = tileBox(outer, inner, pointCost);
   const values = body.map(({ value }) => value);
   const withValues = (others: readonly Expr[]) => body.map((store, at) => ({ ...store, value: others[at] }));
   return { ...base, parallel, body: cutLoop(analysis, loops, [], values, withValues), cost: { points, pointCost } };
+}
+
+/** Runs of so many elements are streams of their own. */
+const longRun = 1024;
+
+/** Streams of memory that processors follow and fetch in advance. */
+const mostStreams = 32;
+
+/**
+ * The order of the loops around short runs of elements that are moved to other places: that of the memory which is written,
+ * or that of the memory which is read. One of the two then goes forward without gaps, and the other does in as many streams
+ * as the innermost of these loops has iterations: those should be few.
+ */
+function inFewStreams(
+  analysis: IndexAnalysis,
+  outer: readonly Axis[],
+  inner: Axis,
+  values: readonly Expr[],
+): readonly Axis[] {
+  const written = outer[outer.length - 1];
+  if (outer.length < 2 || values.length > 1 || (inner.size.constant ?? longRun) >= longRun) return outer;
+  const [load] = values;
+  if (load.kind !== 'load' || load.index.length !== 1 || !coefficientIn(analysis, load.index[0], inner)?.is(1))
+    return outer;
+  const steps = new Map(outer.map((axis) => [axis, coefficientIn(analysis, load.index[0], axis)?.constant ?? 0]));
+  if (![...steps.values()].every((step) => step > 0)) return outer;
+  const byReading = [...outer].sort((a, b) => steps.get(b)! - steps.get(a)!);
+  const read = byReading[byReading.length - 1];
+  const count = read.size.constant ?? Infinity;
+  return count <= mostStreams && count < estimate(written.size) ? byReading : outer;
 }
 
 /** Axes in the order of the memory they are written to. */

@@ -48,8 +48,9 @@ export function reduceVariables(stage: ReduceStage, body: Expr): ReduceVariables
   if (op === 'argmax' || op === 'argmin') {
     const type = accumulatorType('max', body.type as DType);
     const best = newRegister(`${label} best`, type);
-    const variable = newRegister(label, 'int64');
-    const position = cast('int64', toIndex(stage.over[0]));
+    // Memory has fewer elements than 32 bits can tell apart.
+    const variable = newRegister(label, 'int32');
+    const position = cast('int32', toIndex(stage.over[0]));
     return {
       reduction: {
         variable,
@@ -58,7 +59,7 @@ export function reduceVariables(stage: ReduceStage, body: Expr): ReduceVariables
         arg: { best, position, selectLast: stage.selectLast ?? false },
       },
       declare: [
-        { kind: 'alloc', tensor: variable, scope: 'register', initial: { kind: 'const', type: 'int64', value: 0n } },
+        { kind: 'alloc', tensor: variable, scope: 'register', initial: { kind: 'const', type: 'int32', value: 0 } },
         { kind: 'alloc', tensor: best, scope: 'register', initial: identityOf(op, type) },
       ],
       result: cast(stage.dtype, variableValue(variable)),
@@ -122,7 +123,7 @@ export function reducePhase(
     return { ...base, ...tileRows(outer, tile, overSize, pointCost) };
   }
   const loops = unrolled(inner, value) ?? serialLoops(inner);
-  if (loops[0]?.mode === 'serial' && !reduction.arg && isStream(analysis, value, inner, lane)) {
+  if (loops[0]?.mode === 'serial' && isStream(analysis, value, inner, lane)) {
     const sums = columnSums({ outer: outer.slice(0, -1), lane, over: inner, reduction: reductions[0], finished });
     return { ...base, ...sums, cost: { points: sums.points.mul(overSize), pointCost } };
   }

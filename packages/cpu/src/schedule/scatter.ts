@@ -2,10 +2,12 @@
 
 import {
   type Axis,
+  add,
   axesOf,
   binary,
   constant,
   Dim,
+  dimension,
   type Expr,
   elementAtOffset,
   type IndexAnalysis,
@@ -26,7 +28,11 @@ const combining = { sum: 'add', prod: 'mul', max: 'max', min: 'min' } as const;
 
 export function scheduleScatter(analysis: IndexAnalysis, stage: ScatterStage, tensor: TensorRef): ScheduledPhase[] {
   const initial = flatten(analysis, stage.initial, noStage);
-  const offset = offsetIn(analysis, tensor, stage.initialAxes.map(toIndex));
+  const { kept } = stage;
+  const index = stage.initialAxes.map((axis, at) =>
+    kept?.along === at ? add(toIndex(axis), dimension(kept.length)) : toIndex(axis),
+  );
+  const offset = offsetIn(analysis, tensor, index);
   const fill = mapPhase(analysis, stage, inOrder(stage.initialAxes, tensor), [{ tensor, offset, value: initial }]);
   const copied = copiedTensor(analysis, initial, offset);
   return [{ ...fill, ...(copied && { copyOf: copied }) }, updates(analysis, stage, tensor)];

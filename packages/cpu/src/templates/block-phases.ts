@@ -7,6 +7,7 @@
 import {
   type Axis,
   add,
+  bitsOf,
   cast,
   Dim,
   type DType,
@@ -14,10 +15,12 @@ import {
   div,
   type Expr,
   elementAtOffset,
+  epilogueAxes,
+  epilogueLoad,
   type IndexAnalysis,
+  isInteger,
   type LoopHeader,
   type LoopPhase,
-  loadsOf,
   type MapStage,
   min,
   mod,
@@ -153,17 +156,53 @@ export function epiloguePhase(
   const result = elementAtOffset(
     block,
     add(mul(mod(toIndex(row), dimension(rowsOfBlock)), blockColumns), toIndex(lane)),
-  );
+  ) as Load;
   const store = storeResult(shape, analysis, positions, result);
   const isWhole = column.size.isMultipleOf(blockColumns) || (column.size.constant ?? Infinity) < blockColumns;
   const end = isWhole ? undefined : min(dimension(blockColumns), sub(dimension(column.size), first));
-  const loop: LoopHeader = { axis: lane, mode: 'vector', ...(end && { begin: dimension(0), end }) };
+  const loopOver = (axis: Axis, body: Statement): Statement => ({
+    kind: 'for',
+    loops: [{ axis, mode: 'vector', ...(end && { begin: dimension(0), end }) }],
+    reductions: [],
+    body: [body],
+  });
   return {
     name: `${head.name}.epilogue`,
     parallel: [...batch, columns, row],
-    body: [...rowLets(shape.rows, row), { kind: 'for', loops: [loop], reductions: [], body: [store] }],
+    body: [...rowLets(shape.rows, row), ...narrowLast(store, block, result, lane).map((part) => loopOver(...part))],
     independent: false,
   };
+}
+
+/**
+ * The loops of an epilogue, as axes and bodies. Engines that join pairs of vectors do so between stores of whole vectors,
+ * so narrow integers are computed in the block, as int32 in place of the sums, and narrowed by a loop of their own.
+ */
+function narrowLast(
+  store: Extract<Statement, { kind: 'store' }>,
+  block: TensorRef,
+  sum: Load,
+  lane: Axis,
+): readonly (readonly [Axis, Statement])[] {
+  const { value, tensor } = store;
+  if (block.dtype !== 'int32' || !isInteger(tensor.dtype) || bitsOf(tensor.dtype) >= 32 || bitsOf(tensor.dtype) < 8)
+    return [[lane, store]];
+  const wide = value.kind === 'cast' && value.x.type === 'int32' ? value.x : cast('int32', value);
+  const options = { saturate: value.kind === 'cast' && value.saturate };
+  const narrowed = newAxis(lane.name, lane.size);
+  const atNarrowed = new Map<Axis, Expr>([[lane, toIndex(narrowed)]]);
+  return [
+    [lane, { kind: 'store', tensor: block, offset: sum.index[0], value: wide }],
+    [
+      narrowed,
+      {
+        kind: 'store',
+        tensor,
+        offset: substituteAxes(store.offset, atNarrowed),
+        value: cast(tensor.dtype, substituteAxes(sum, atNarrowed), options),
+      },
+    ],
+  ];
 }
 
 /** Stores what the epilogue makes of the sum `result` at these positions along the head's axes. */
@@ -172,7 +211,7 @@ export function storeResult(
   analysis: IndexAnalysis,
   positions: ReadonlyMap<Axis, Expr>,
   result: Expr,
-): Statement {
+): Extract<Statement, { kind: 'store' }> {
   const positionOf = (axis: Axis): Expr => positions.get(axis)!;
   if (!epilogue) {
     const index = head.axes.map(positionOf);
@@ -183,21 +222,6 @@ export function storeResult(
   const value = flatten(analysis, substituteAxes(epilogue.body, values), () => result);
   const index = epilogue.axes.map((axis) => values.get(axis)!);
   return { kind: 'store', tensor: output, offset: offsetIn(analysis, output, index), value };
-}
-
-/** The epilogue's axes by the head's. Axes of size 1 that the epilogue drops have none. */
-export function epilogueAxes({ head, epilogue }: Pick<BlockShape, 'head' | 'epilogue'>): ReadonlyMap<Axis, Axis> {
-  if (!epilogue) return new Map(head.axes.map((axis) => [axis, axis]));
-  const pairs = new Map<Axis, Axis>();
-  for (const [at, e] of (epilogueLoad(epilogue, head)?.index ?? []).entries()) {
-    if (e.kind === 'axis') pairs.set(head.axes[at], e.axis);
-  }
-  return pairs;
-}
-
-/** How the epilogue reads the head. */
-export function epilogueLoad(epilogue: MapStage, head: ReduceStage): Load | undefined {
-  return loadsOf(epilogue.body).find((load) => load.source === head);
 }
 
 /** The head's axis that is fastest in the result's memory. */

@@ -18,7 +18,7 @@ import type { FunctionBuilder, Local } from '../wasm/function.ts';
 import type { FunctionRef } from '../wasm/types.ts';
 import { type BlockTarget, compileBlocks, type WholeBlock } from './block-loop.ts';
 import { epiloguePhase, evenBlockRows, mostBlockRows, newBlock, newTable, tablePhase } from './block-phases.ts';
-import { blockColumns, emitMicroKernel, type MicroKernelOptions, panelBytes, turnRows } from './micro-kernel.ts';
+import { blockColumns, defineMicroKernel, type MicroKernelOptions, panelBytes, turnRows } from './micro-kernel.ts';
 import type { Product } from './product.ts';
 
 /** Nanoseconds for a word of A and one of B, at the rate that the micro-kernel reaches. */
@@ -93,7 +93,7 @@ function microKernels(product: Product, { module, relaxedSimd }: BlockTarget): R
   const micro = new Map<number, FunctionRef>();
   const { arithmetic, panelWidth: width } = product;
   const options = { arithmetic, panel: panelType(product), relaxed: relaxedSimd, width, accumulates: true };
-  for (const rows of needed) micro.set(rows, module.define(emitMicroKernel(rows, options)));
+  for (const rows of needed) micro.set(rows, defineMicroKernel(module, rows, options));
   return micro;
 }
 

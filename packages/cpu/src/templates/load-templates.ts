@@ -1,9 +1,9 @@
 // Templates that many a model does without: fetched when kernels look like theirs. They decide themselves what they take.
 
-import type { FusedProgram, Kernel } from '@onnx-ts/tensor-ir';
+import { type FusedProgram, type Kernel, multipliesResults } from '@onnx-ts/tensor-ir';
 
 export interface LoadedTemplates {
-  readonly attention?: Pick<typeof import('./attention/attention.ts'), 'fuseAttention'> &
+  readonly attention?: Pick<typeof import('@onnx-ts/tensor-ir/attention'), 'fuseAttention'> &
     Pick<typeof import('./attention/emit-attention.ts'), 'compileAttention'>;
   readonly recurrence?: Pick<typeof import('./recurrence/recurrent-product.ts'), 'prepareRecurrence'> &
     Pick<typeof import('./recurrence/emit-recurrence.ts'), 'compileRecurrence'>;
@@ -21,11 +21,6 @@ export async function loadTemplates({ kernels }: FusedProgram): Promise<LoadedTe
   return { ...(attention && { attention }), ...(recurrence && { recurrence }), ...(winograd && { winograd }) };
 }
 
-/** As the weights of an attention and its values are multiplied: neither is a weight of the model. */
-function multipliesResults({ class: kind, params }: Kernel): boolean {
-  return kind === 'contraction' && params.filter(({ isConstant }) => !isConstant).length >= 2;
-}
-
 /** A sum over two axes of size 3, among others. */
 function slidesThreeByThree({ class: kind, stages: [head] }: Kernel): boolean {
   return kind === 'contraction' && head.kind === 'reduce' && head.over.filter(({ size }) => size.is(3)).length >= 2;
@@ -33,7 +28,7 @@ function slidesThreeByThree({ class: kind, stages: [head] }: Kernel): boolean {
 
 async function loadAttention() {
   const [{ fuseAttention }, { compileAttention }] = await Promise.all([
-    import('./attention/attention.ts'),
+    import('@onnx-ts/tensor-ir/attention'),
     import('./attention/emit-attention.ts'),
   ]);
   return { fuseAttention, compileAttention };

@@ -7,6 +7,8 @@
 
 import type { FunctionBuilder, Local } from '../wasm/function.ts';
 import { FunctionBuilder as Builder } from '../wasm/function.ts';
+import type { ModuleBuilder } from '../wasm/module.ts';
+import type { FunctionRef } from '../wasm/types.ts';
 
 /** Columns of a panel: two vectors of sums. */
 export const panelWidth = 8;
@@ -43,6 +45,13 @@ export interface MicroKernelOptions {
 /** Bytes of a panel for one word of k. */
 export function panelBytes(panel: MicroKernelOptions['panel'], width: number = panelWidth): number {
   return width * (panel === 'int8' ? 2 : 4);
+}
+
+/** The micro-kernel in a module, which has it once. See `emitMicroKernel`. */
+export function defineMicroKernel(module: ModuleBuilder, rows: number, options: MicroKernelOptions): FunctionRef {
+  const { arithmetic, panel, relaxed, width = panelWidth, accumulates = false } = options;
+  const key = ['micro-kernel', rows, arithmetic, panel, relaxed, width, accumulates].join(' ');
+  return module.defineOnce(key, () => emitMicroKernel(rows, options));
 }
 
 /**

@@ -31,11 +31,11 @@ import {
   type TensorRef,
   toIndex,
 } from '@onnx-ts/tensor-ir';
+import { holds, type KnownValues, valueRange } from '../kernel/value-range.ts';
 import { type BlockShape, fastestAxis } from './block-phases.ts';
 import { borderedImage, isZeroOutside, paddedAxis, type Rows } from './bordered-image.ts';
 import { type Arithmetic, panelWidth as narrowPanel, widePanelWidth } from './micro-kernel.ts';
 import { mapKernel, packKernel, zeroBeyond, zerosKernel } from './operand-kernels.ts';
-import { holds, type KnownValues, valueRange } from './value-range.ts';
 
 /** What the template needs to know about a kernel it takes. All axes are the reduce stage's. */
 export interface Product extends BlockShape {

@@ -158,6 +158,51 @@ describe(`templates against the reference (seed ${seed})`, () => {
       );
     }
   });
+
+  it('grouped convolutions', async () => {
+    const random = randomFrom(seed + 2);
+    for (let round = 0; round < 16; round++) {
+      const [groups, perGroup, members] = [2 + random(3), 1 + random(12), 6 + random(14)];
+      const [channels, outputs] = [groups * perGroup, groups * members];
+      // Large images of plain windows are transformed.
+      const side = round % 4 === 0 ? 24 : 5 + random(8);
+      const kernel = round % 4 === 0 || random(2) === 0 ? 3 : 1;
+      const stride = round % 4 === 0 ? 1 : 1 + random(2);
+      const x = new Tensor('float32', floats(random, product([2, channels, side, side])), [2, channels, side, side]);
+      const w = new Tensor('float32', floats(random, product([outputs, perGroup, kernel, kernel])), [
+        ...[outputs, perGroup],
+        ...[kernel, kernel],
+      ]);
+      const [bias, scale] = [0, 1].map(() => new Tensor('float32', floats(random, outputs), [outputs, 1, 1]));
+      const mixed = new Tensor('float32', floats(random, outputs * 8), [8, outputs, 1, 1]);
+      const border = (kernel - 1) / 2;
+      await expectAgreement(
+        {
+          nodes: [
+            {
+              opType: 'Conv',
+              input: ['x', 'w'],
+              output: ['a'],
+              attribute: [
+                ints('pads', [border, border, border, border]),
+                ints('strides', [stride, stride]),
+                int('group', groups),
+              ],
+            },
+            { opType: 'Add', input: ['a', 'bias'], output: ['b'] },
+            { opType: 'Mul', input: ['b', 'scale'], output: ['c'] },
+            ...(random(2) === 0
+              ? [{ opType: 'Conv', input: ['c', 'mixed'], output: ['y'] }]
+              : [{ opType: 'Relu', input: ['c'], output: ['y'] }]),
+          ],
+          feeds: { x },
+          weights: { w, bias, scale, mixed },
+        },
+        1 + (round % 2),
+        random(2) === 0,
+      );
+    }
+  });
 });
 
 it('the micro-kernel of one row', () => {

@@ -71,6 +71,7 @@ export class ModuleBuilder {
   #memory: MemoryImport | undefined;
   readonly #definitions: Definition[] = [];
   readonly #byContent = new Map<string, FunctionRef>();
+  readonly #byKey = new Map<string, FunctionRef>();
   readonly #globals: Global[] = [];
   readonly #table: FunctionRef[] = [];
   readonly #tableSlots = new Map<FunctionRef, number>();
@@ -111,6 +112,15 @@ export class ModuleBuilder {
     const ref: FunctionRef = { kind: 'function', id: this.#nextId++, type: code.type, name: code.name };
     this.#byContent.set(content, ref);
     this.#definitions.push({ ref, code });
+    return ref;
+  }
+
+  /** The function of that key, which says all that it depends on; written when it is first asked for. */
+  defineOnce(key: string, write: () => FunctionBuilder): FunctionRef {
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    const ref = this.define(write());
+    this.#byKey.set(key, ref);
     return ref;
   }
 
@@ -244,10 +254,17 @@ function contentKey(code: FunctionCode): string {
   const targets = code.relocations.map(
     ({ at, target }) => `${at}:${'kind' in target ? target.id : functionTypeKey(target)}`,
   );
-  // Each byte value has its own character in this encoding.
-  const text = new TextDecoder('latin1').decode(code.bytes);
-  return [functionTypeKey(code.type), code.locals.map(({ type }) => type).join(' '), targets.join(' '), text].join('|');
+  const locals = localRuns(code.locals).map(({ type, count }) => `${count} ${type}`);
+  const parts = [functionTypeKey(code.type), locals.join(' '), targets.join(' ')];
+  // Each byte as a character: engines do that much faster than they hash bytes in a loop.
+  for (let at = 0; at < code.bytes.length; at += mostArguments) {
+    parts.push(String.fromCharCode(...code.bytes.subarray(at, at + mostArguments)));
+  }
+  return parts.join('|');
 }
+
+/** Of one call, so that no engine's stack is too small. */
+const mostArguments = 4096;
 
 function writeBody(
   code: FunctionCode,

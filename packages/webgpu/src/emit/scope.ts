@@ -97,7 +97,7 @@ export class Scope {
       case 'const':
         return literalText(e.type, e.value, this.shader.helpers);
       case 'dim':
-        return this.shader.dim(e.dim);
+        return this.shader.dim(e.dim, e);
       case 'axis':
         return this.axis(e.axis);
     }
@@ -165,7 +165,7 @@ export class Scope {
     if (e.source.kind !== 'tensor') return this.#readers.stage(e as Load & { source: Stage }, this);
     const special = this.#readers.tensor?.(e as Load & { source: TensorRef }, this);
     if (special !== undefined) return special;
-    return this.read(e.source, this.offset(e.source.shape, e.index));
+    return this.read(e.source, this.offset(e.source.room ?? e.source.shape, e.index));
   }
 
   /** Row-major offset of an index. */
@@ -180,7 +180,7 @@ export class Scope {
     let text = '';
     for (const [axis, at] of index.entries()) {
       if (shape[axis].is(1)) continue;
-      text = text === '' ? at : `(${text} * ${this.shader.dim(shape[axis])} + ${at})`;
+      text = text === '' ? at : `(${text} * ${this.shader.dim(shape[axis], shape, axis)} + ${at})`;
     }
     return this.define('i32', text || '0i');
   }
@@ -190,22 +190,21 @@ export class Scope {
     const base = this.shader.mergedBase(tensor);
     if (base !== undefined) return this.#readMerged(tensor.dtype, base, offset);
     const binding = this.shader.binding(tensor, 'read');
-    if (!isShared(tensor.dtype)) return `${binding.name}[${offset}]`;
+    if (!isShared(tensor.dtype)) return this.shader.load(binding, offset);
     const { word, bit } = bitPosition(tensor.dtype, offset);
-    const whole = binding.access === 'atomic' ? `atomicLoad(&${binding.name}[${word}])` : `${binding.name}[${word}]`;
-    return elementOfWord(tensor.dtype, whole, bit, this);
+    return elementOfWord(tensor.dtype, this.shader.load(binding, word), bit, this);
   }
 
   #readMerged(dtype: DType, base: string, offset: string): string {
     if (isShared(dtype)) {
       const { word, bit } = bitPosition(dtype, offset);
-      return elementOfWord(dtype, `merged[${base} + ${word}]`, bit, this);
+      return elementOfWord(dtype, this.shader.loadMerged(`${base} + ${word}`), bit, this);
     }
     if (isWide(dtype)) {
       const at = this.define('i32', `${base} + ${offset} * 2i`);
-      return `vec2<u32>(merged[${at}], merged[${at} + 1i])`;
+      return `vec2<u32>(${this.shader.loadMerged(at)}, ${this.shader.loadMerged(`${at} + 1i`)})`;
     }
-    const raw = `merged[${base} + ${offset}]`;
+    const raw = this.shader.loadMerged(`${base} + ${offset}`);
     const type = registerTypeOf(dtype);
     return type === 'u32' ? raw : `bitcast<${type}>(${raw})`;
   }
@@ -216,16 +215,16 @@ export class Scope {
    */
   write(tensor: TensorRef, offset: string, value: string): void {
     if (!isShared(tensor.dtype)) {
-      this.line(`${this.shader.binding(tensor, 'read_write').name}[${offset}] = ${value};`);
+      this.line(this.shader.store(this.shader.binding(tensor, 'read_write'), offset, value));
       return;
     }
-    const { name } = this.shader.binding(tensor, 'atomic');
+    const binding = this.shader.binding(tensor, 'atomic');
     const { word, bit } = bitPosition(tensor.dtype, offset);
     const at = this.define('i32', word);
     const shift = this.define('u32', bit);
     const bits = this.define('u32', toBits(tensor.dtype, value, this.shader.helpers));
-    this.line(`atomicAnd(&${name}[${at}], ~(${maskOf(tensor.dtype)} << ${shift}));`);
-    this.line(`atomicOr(&${name}[${at}], ${bits} << ${shift});`);
+    this.line(this.shader.atomic(binding, 'atomicAnd', at, `~(${maskOf(tensor.dtype)} << ${shift})`));
+    this.line(this.shader.atomic(binding, 'atomicOr', at, `${bits} << ${shift}`));
   }
 
   #bounded(e: Extract<Expr, { kind: 'bounded' }>): string {

@@ -1,6 +1,8 @@
 // From a kernel of the tensor IR to shaders: the entry point.
 
 import { elementAt, type Kernel, type MapStage, newAxis, type Stage, type TensorRef } from '@onnx-ts/tensor-ir';
+import { TooManyBuffers } from '../emit/shader.ts';
+import type { ShaderTarget } from '../emit/target.ts';
 import { dispatchContraction } from './contraction.ts';
 import type { Dispatch } from './dispatch.ts';
 import { dispatchMap, dispatchSegments } from './pointwise.ts';
@@ -9,32 +11,48 @@ import { dispatchReduce, dispatchRows } from './rows.ts';
 import { dispatchScan } from './scan.ts';
 import { dispatchScatter } from './scatter.ts';
 
-/** In launch order. @throws TypeError for what WGSL cannot express */
-export function compileKernel(kernel: Kernel): Dispatch[] {
+/** Compiles a kernel that a template has taken. */
+export type Template = (target: ShaderTarget) => Dispatch[];
+
+/** In launch order. @throws TypeError for what WGSL cannot express, and what needs more buffers than the device allows */
+export function compileKernel(kernel: Kernel, target: ShaderTarget, template?: Template): Dispatch[] {
+  for (let reserved = 0; ; ) {
+    try {
+      const left = { ...target, reserved };
+      return template?.(left) ?? compileWithin(kernel, left);
+    } catch (error) {
+      // Tensors of several parts leave less to others, which are merged then.
+      if (!(error instanceof TooManyBuffers) || reserved + error.excess > target.storageBuffers - 4) throw error;
+      reserved += error.excess;
+    }
+  }
+}
+
+function compileWithin(kernel: Kernel, target: ShaderTarget): Dispatch[] {
   switch (kernel.class) {
     case 'row':
-      return dispatchRows(kernel);
+      return dispatchRows(kernel, target);
     case 'contraction':
-      return dispatchContraction(kernel);
+      return dispatchContraction(kernel, target);
     case 'reduce':
-      return dispatchReduce(kernel);
+      return dispatchReduce(kernel, target);
   }
   const [stage] = kernel.stages;
   const tensor = outputOf(kernel, stage);
   switch (stage.kind) {
     case 'map':
-      return [dispatchMap(tensor, stage.axes, stage.body, stage.origin)];
+      return [dispatchMap(target, tensor, stage.axes, stage.body, stage.origin)];
     case 'segments':
-      return dispatchSegments(tensor, stage);
+      return dispatchSegments(target, tensor, stage);
     case 'scan':
-      return [dispatchScan(tensor, stage)];
+      return [dispatchScan(target, tensor, stage)];
     case 'scatter':
-      return dispatchScatter(tensor, stage);
+      return dispatchScatter(target, tensor, stage);
     case 'recurrence':
-      return dispatchRecurrence(tensor, stage);
+      return dispatchRecurrence(target, tensor, stage);
     case 'view': {
       const copy = copyOf(stage.source, stage);
-      return [dispatchMap(tensor, copy.axes, copy.body, stage.origin)];
+      return [dispatchMap(target, tensor, copy.axes, copy.body, stage.origin)];
     }
     default:
       throw new TypeError(`a ${kernel.class} kernel starts with a ${stage.kind}`);

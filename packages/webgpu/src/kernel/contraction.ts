@@ -1,16 +1,36 @@
-// Sums of products with the maps of their results: in tiles where the factors have axes of their own, otherwise one
+// Sums of products with the maps of their results: scheduled where the factors have axes of their own, otherwise one
 // invocation for each result.
 
-import type { Axis, Kernel, Load, MapStage, ReduceStage, Stage } from '@onnx-ts/tensor-ir';
-import { loadsOf } from '@onnx-ts/tensor-ir';
+import type { Kernel, MapStage, ReduceStage, Stage } from '@onnx-ts/tensor-ir';
 import type { Scope, StageReader } from '../emit/scope.ts';
+import type { ShaderTarget } from '../emit/target.ts';
 import { countOf, type Dispatch, perInvocation, unravel } from './dispatch.ts';
+import { emitEpilogue } from './epilogue.ts';
+import { dispatchSharedSums } from './product/emit-shared-sums.ts';
+import { dispatchWorkgroupTiles } from './product/emit-workgroup-tiles.ts';
+import { readProduct } from './product/read-product.ts';
+import { type ProductSchedule, scheduleProduct } from './product/schedule-product.ts';
 import { reduceSerially } from './reduction.ts';
 import { dispatchTiles, readTiling } from './tiled-contraction.ts';
 
-export function dispatchContraction(kernel: Kernel): Dispatch[] {
-  const tiling = readTiling(kernel);
-  if (tiling) return [dispatchTiles(kernel, tiling)];
+export function dispatchContraction(kernel: Kernel, target: ShaderTarget): Dispatch[] {
+  if (target.isSoftware) {
+    const tiling = readTiling(kernel);
+    return [tiling ? dispatchTiles(kernel, tiling, target) : dispatchEach(kernel, target)];
+  }
+  const product = readProduct(kernel);
+  if (!product || (product.rows.length === 0 && product.columns.length === 0)) return [dispatchEach(kernel, target)];
+  const emit = (schedule: ProductSchedule): Dispatch =>
+    schedule.kind === 'sums'
+      ? dispatchSharedSums(kernel, product, schedule, target)
+      : dispatchWorkgroupTiles(kernel, product, schedule, target);
+  return scheduleProduct(product).map(({ schedule, applies }) => {
+    const dispatch = emit(schedule);
+    return applies ? { ...dispatch, workgroups: dispatch.workgroups.mul(applies) } : dispatch;
+  });
+}
+
+function dispatchEach(kernel: Kernel, target: ShaderTarget): Dispatch {
   const [head, ...maps] = kernel.stages as readonly [ReduceStage, ...MapStage[]];
   const values = new Map<Stage, string>();
   const read: StageReader = (load) => values.get(load.source)!;
@@ -19,43 +39,6 @@ export function dispatchContraction(kernel: Kernel): Dispatch[] {
     values.set(head, reduceSerially(scope, head));
     emitEpilogue(scope, kernel, head, maps, values);
   };
-  return [perInvocation(countOf(head.axes), body, read, head.origin, kernel.outputs.length)];
-}
-
-/** Stores the results of the first stage and of the maps after it at the point whose axes have their values. */
-export function emitEpilogue(
-  scope: Scope,
-  kernel: Kernel,
-  head: ReduceStage,
-  maps: readonly MapStage[],
-  values: Map<Stage, string>,
-): void {
-  store(scope, kernel, head, head.axes, values);
-  for (const map of maps) {
-    bindFromReads(scope, map);
-    scope.origin = map.origin;
-    values.set(map, scope.value(map.body));
-    store(scope, kernel, map, map.axes, values);
-  }
-}
-
-function store(scope: Scope, kernel: Kernel, stage: Stage, axes: readonly Axis[], values: Map<Stage, string>): void {
-  for (const output of kernel.outputs) {
-    if (output.stage !== stage) continue;
-    const offset = scope.offsetOf(
-      stage.shape,
-      axes.map((axis) => scope.axis(axis)),
-    );
-    scope.write(output.tensor, offset, values.get(stage)!);
-  }
-}
-
-/** The axes of a map of another stage's elements, from those of the stage that it reads. */
-function bindFromReads(scope: Scope, map: MapStage): void {
-  for (const axis of map.axes) if (axis.size.is(1)) scope.bindAxis(axis, '0i');
-  const load = loadsOf(map.body).find((e): e is Load & { source: Stage } => e.source.kind !== 'tensor')!;
-  const source = load.source as ReduceStage | MapStage;
-  for (const [at, index] of load.index.entries()) {
-    if (index.kind === 'axis') scope.bindAxis(index.axis, scope.axis(source.axes[at]));
-  }
+  const generic = { ...target, genericSizes: true };
+  return perInvocation(generic, countOf(head.axes), body, read, head.origin, kernel.outputs.length);
 }

@@ -3,12 +3,15 @@
 import { type Axis, Dim, productOf, type TensorRef } from '@onnx-ts/tensor-ir';
 import { Scope, type StageReader } from '../emit/scope.ts';
 import { type ArgumentWord, Shader, type TensorBinding, workgroupSize } from '../emit/shader.ts';
+import type { ShaderTarget } from '../emit/target.ts';
 
 export interface Dispatch {
   readonly code: string;
   readonly bindings: readonly TensorBinding[];
   /** Tensors to be copied, one after the other, into the buffer bound behind those of `bindings`. */
   readonly merged: readonly TensorRef[];
+  /** Bindings of that buffer. */
+  readonly mergedParts: number;
   readonly words: readonly ArgumentWord[];
   /** Stages' origins by error site. */
   readonly sites: readonly unknown[];
@@ -23,14 +26,14 @@ export const noStages: StageReader = (load) => {
 };
 
 /** One invocation for each of `count` points: `body` gets the number of the point. */
-export function perInvocation(count: Dim, ...rest: LaunchArguments): Dispatch {
+export function perInvocation(target: ShaderTarget, count: Dim, ...rest: LaunchArguments): Dispatch {
   const workgroups = count.add(workgroupSize - 1).floorDiv(Dim.constant(workgroupSize));
-  return launch(`(group.x + group.y * groups.x) * ${workgroupSize}u + lane`, count, workgroups, ...rest);
+  return launch(target, `(group.x + group.y * groups.x) * ${workgroupSize}u + lane`, count, workgroups, ...rest);
 }
 
 /** One workgroup for each of `count` points. Control flow in `body` up to barriers depends on the point alone. */
-export function perWorkgroup(count: Dim, ...rest: LaunchArguments): Dispatch {
-  return launch('group.x + group.y * groups.x', count, count, ...rest);
+export function perWorkgroup(target: ShaderTarget, count: Dim, ...rest: LaunchArguments): Dispatch {
+  return launch(target, 'group.x + group.y * groups.x', count, count, ...rest);
 }
 
 type LaunchArguments = [
@@ -42,16 +45,17 @@ type LaunchArguments = [
 ];
 
 function launch(
+  target: ShaderTarget,
   position: string,
   count: Dim,
   workgroups: Dim,
   ...[body, readStage = noStages, origin, outputs = 1]: LaunchArguments
 ): Dispatch {
-  const shader = new Shader(outputs);
+  const shader = new Shader(target, outputs);
   const scope = new Scope(shader, { stage: readStage });
   scope.origin = origin;
   scope.line(`let point = i32(${position});`);
-  scope.line(`if (point >= ${shader.dim(count)}) { return; }`);
+  scope.line(`if (point >= ${shader.dim(count, scope)}) { return; }`);
   body(scope, 'point');
   return finish(shader, scope, workgroups);
 }
@@ -61,6 +65,7 @@ export function finish(shader: Shader, scope: Scope, workgroups: Dim, size?: num
     code: shader.text(scope.lines, size),
     bindings: shader.bindings,
     merged: shader.merged,
+    mergedParts: shader.mergedParts,
     words: shader.words,
     sites: shader.sites,
     workgroups,
@@ -83,7 +88,7 @@ export function unravel(scope: Scope, axes: readonly Axis[], position: string): 
       break;
     }
     // A size of 0 has no points to give an index to, but must not stand as a divisor.
-    const size = axis.size.is(0) ? '1i' : scope.shader.dim(axis.size);
+    const size = axis.size.is(0) ? '1i' : scope.shader.dim(axis.size, axis);
     scope.bindAxis(axis, scope.define('i32', `${rest} % ${size}`));
     rest = scope.define('i32', `${rest} / ${size}`);
   }

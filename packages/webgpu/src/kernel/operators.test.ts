@@ -5,7 +5,7 @@ import { createSession, Tensor } from '@onnx-ts/core';
 import { describe, expect, it } from 'vitest';
 import { create } from 'webgpu';
 import { float32, int64, type ModelSpec, model, node, tensorOf } from '../../../core/src/testing/build-model.ts';
-import { webgpu } from '../index.ts';
+import { type WebGpuOptions, webgpu } from '../index.ts';
 
 // Kept for the life of the process: devices die with what made them.
 const gpu = create(['backend=null']);
@@ -98,6 +98,26 @@ const cases: Readonly<Record<string, ModelSpec>> = {
     nodes: [node('MatMul', ['x', 'w'], 'p'), node('Add', ['p', 'b'], 's'), node('Relu', 's', 'y')],
     outputs: y,
   },
+  'matmul, one row': {
+    inputs: { x: float32(1, 256), w: float32(256, 64) },
+    nodes: [node('MatMul', ['x', 'w'], 'y')],
+    outputs: y,
+  },
+  'matmul, many rows': {
+    inputs: { x: float32('N', 64, 128), w: float32(128, 96) },
+    nodes: [node('MatMul', ['x', 'w'], 'y')],
+    outputs: y,
+  },
+  attention: {
+    inputs: { q: float32(2, 'Q', 16), k: float32(2, 16, 'K'), v: float32(2, 'K', 16), mask: float32('Q', 'K') },
+    nodes: [
+      node('MatMul', ['q', 'k'], 'scores'),
+      node('Add', ['scores', 'mask'], 'masked'),
+      node('Softmax', 'masked', 'weights'),
+      node('MatMul', ['weights', 'v'], 'y'),
+    ],
+    outputs: y,
+  },
   convolution: {
     inputs: { x: float32(1, 4, 9, 9), w: float32(6, 4, 3, 3) },
     nodes: [node('Conv', ['x', 'w'], 'y', { pads: [1, 1, 1, 1], strides: [2, 2] })],
@@ -115,12 +135,48 @@ const cases: Readonly<Record<string, ModelSpec>> = {
   },
 };
 
+/** The shaders of a model, which the device has accepted. */
+async function shadersOf(
+  spec: ModelSpec,
+  kind: 'hardware' | 'software',
+  without: WebGpuOptions['without'] = [],
+): Promise<string> {
+  const session = await createSession(model(spec), {
+    providers: [webgpu({ gpu, shaders: kind, without })],
+    placement: 'providers',
+  });
+  const texts = session.explain().steps.flatMap(({ kernels }) => (kernels ?? []).map(({ text }) => text));
+  await session.dispose();
+  expect(texts.length).toBeGreaterThan(0);
+  return texts.join('\n\n');
+}
+
 describe('shaders', () => {
   it.each(Object.entries(cases))('%s', async (_name, spec) => {
-    const session = await createSession(model(spec), { providers: [webgpu({ gpu })], placement: 'providers' });
-    const texts = session.explain().steps.flatMap(({ kernels }) => (kernels ?? []).map(({ text }) => text));
-    expect(texts.length).toBeGreaterThan(0);
-    expect(texts.join('\n\n')).toMatchSnapshot();
-    await session.dispose();
+    expect(await shadersOf(spec, 'hardware')).toMatchSnapshot();
+  });
+
+  it.each(['sum of rows', 'softmax', 'matmul, bias, relu', 'attention', 'convolution'])(
+    '%s, without a graphics processor',
+    async (name) => {
+      expect(await shadersOf(cases[name], 'software')).toMatchSnapshot();
+    },
+  );
+
+  it.each(['sum of rows', 'softmax', 'layer normalisation'])('%s, without subgroups', async (name) => {
+    const text = await shadersOf(cases[name], 'hardware', ['subgroups']);
+    expect(text).not.toContain('subgroup');
+    expect(text).toMatchSnapshot();
+  });
+
+  it('are shared by products of other sizes', async () => {
+    const product = (m: number, k: number, n: number): ModelSpec => ({
+      inputs: { x: float32(m, k), w: float32(k, n) },
+      nodes: [node('MatMul', ['x', 'w'], 'y')],
+      outputs: y,
+    });
+    for (const kind of ['hardware', 'software'] as const) {
+      expect(await shadersOf(product(64, 64, 64), kind)).toBe(await shadersOf(product(80, 96, 128), kind));
+    }
   });
 });

@@ -11,12 +11,14 @@ import {
 import { isShared } from '../emit/register-type.ts';
 import { type Readers, Scope } from '../emit/scope.ts';
 import { Shader, workgroupSize } from '../emit/shader.ts';
+import type { ShaderTarget } from '../emit/target.ts';
 import { countOf, type Dispatch, finish, perInvocation, unravel } from './dispatch.ts';
 import { reduceSerially } from './reduction.ts';
 
-export function dispatchRecurrence(tensor: TensorRef, stage: RecurrenceStage): Dispatch[] {
+export function dispatchRecurrence(target: ShaderTarget, tensor: TensorRef, stage: RecurrenceStage): Dispatch[] {
   const starts = stage.parts.map(({ axes, initial }, part) =>
     perInvocation(
+      target,
       countOf(axes),
       (scope, point) => {
         unravel(scope, axes, point);
@@ -28,11 +30,11 @@ export function dispatchRecurrence(tensor: TensorRef, stage: RecurrenceStage): D
       stage.origin,
     ),
   );
-  return [...starts, dispatchSteps(tensor, stage)];
+  return [...starts, dispatchSteps(target, tensor, stage)];
 }
 
-function dispatchSteps(tensor: TensorRef, stage: RecurrenceStage): Dispatch {
-  const shader = new Shader();
+function dispatchSteps(target: ShaderTarget, tensor: TensorRef, stage: RecurrenceStage): Dispatch {
+  const shader = new Shader(target);
   shader.binding(tensor, isShared(tensor.dtype) ? 'atomic' : 'read_write');
   const scope = new Scope(shader, stepReaders(tensor, stage));
   scope.origin = stage.origin;

@@ -30,17 +30,19 @@ function identityText(op: ReduceOp, type: Expr['type'], scope: Scope): string {
 }
 
 /** Emits loops over axes, innermost last. */
-export function loopOver(scope: Scope, axes: readonly Axis[], body: (inner: Scope) => void): void {
+export function loopOver(scope: Scope, axes: readonly Axis[], body: (inner: Scope) => void, around = 1): void {
   if (axes.length === 0) return body(scope);
   const [axis, ...rest] = axes;
   if (axis.size.is(1)) {
     scope.bindAxis(axis, '0i');
-    return loopOver(scope, rest, body);
+    return loopOver(scope, rest, body, around);
   }
-  const name = scope.shader.fresh('r');
-  scope.block(`for (var ${name} = 0i; ${name} < ${scope.shader.bound(axis.size)}; ${name}++)`, (inner) => {
+  const { shader } = scope;
+  const name = shader.fresh('r');
+  const within = shader.unrolls(axis.size, around) ? around * axis.size.constant! : around;
+  scope.block(`for (var ${name} = 0i; ${name} < ${shader.bound(axis.size, axis, around)}; ${name}++)`, (inner) => {
     inner.bindAxis(axis, name);
-    loopOver(inner, rest, body);
+    loopOver(inner, rest, body, within);
   });
 }
 
@@ -106,11 +108,42 @@ export function reduceTogether(scope: Scope, stage: ReduceStage): string {
     inner.line(`${sum} = ${combineText(op, dtype, sum, inner.value(stage.body), inner)};`),
   );
   const shared = shader.workgroupArray(type, workgroupSize);
+  if (shader.target.subgroups && type !== 'bool') {
+    return acrossSubgroups(scope, sum, type, shared, (a, b) => combineText(op, dtype, a, b, scope));
+  }
   scope.line(`${shared}[lane] = ${sum};`);
   halve(scope, (inner) =>
     inner.line(`${shared}[lane] = ${combineText(op, dtype, `${shared}[lane]`, `${shared}[lane + half]`, inner)};`),
   );
   return scope.define(type, `workgroupUniformLoad(&${shared}[0])`);
+}
+
+/**
+ * First within each subgroup, without memory, then what the subgroups have. Subgroups may be of any size, but all their
+ * invocations have to take part.
+ */
+function acrossSubgroups(
+  scope: Scope,
+  value: string,
+  type: string,
+  shared: string,
+  combine: (a: string, b: string) => string,
+): string {
+  const { shader } = scope;
+  shader.useSubgroups();
+  const from = `min(subgroup_size, ${workgroupSize}u) / 2u`;
+  scope.block(`for (var step = ${from}; step > 0u; step >>= 1u)`, (inner) => {
+    const other = inner.define(type, `subgroupShuffleXor(${value}, step)`);
+    inner.line(`${value} = ${combine(value, other)};`);
+  });
+  scope.line(`if (subgroup_lane == 0u) { ${shared}[subgroup] = ${value}; }`);
+  scope.line('workgroupBarrier();');
+  scope.line(`${value} = ${shared}[0];`);
+  scope.block('for (var at = 1u; at < subgroups; at++)', (inner) => {
+    const other = inner.define(type, `${shared}[at]`);
+    inner.line(`${value} = ${combine(value, other)};`);
+  });
+  return value;
 }
 
 function positionTogether(scope: Scope, stage: ReduceStage): string {
@@ -155,7 +188,7 @@ function positionTogether(scope: Scope, stage: ReduceStage): string {
 /** Invocation i takes points i, i + n, i + 2n, … of a box. */
 export function strided(scope: Scope, axes: readonly Axis[], body: (inner: Scope) => void): void {
   const name = scope.shader.fresh('r');
-  const count = scope.shader.bound(productOf(axes.map(({ size }) => size)));
+  const count = scope.shader.bound(productOf(axes.map(({ size }) => size)), axes);
   scope.block(`for (var ${name} = i32(lane); ${name} < ${count}; ${name} += ${workgroupSize}i)`, (inner) => {
     unravel(inner, axes, name);
     body(inner);

@@ -15,11 +15,12 @@ import {
   substituteAxes,
 } from '@onnx-ts/tensor-ir';
 import type { Scope, StageReader } from '../emit/scope.ts';
+import type { ShaderTarget } from '../emit/target.ts';
 import { countOf, type Dispatch, perInvocation, perWorkgroup, unravel } from './dispatch.ts';
 import { loopOver, reduceSerially, reduceTogether, strided } from './reduction.ts';
 
-/** Elements of a row below which one invocation does all of it. */
-const shortRow = 32;
+/** Elements of a row up to which one invocation does all of it. Barriers are costly where they are only imitated. */
+const shortRow = { hardware: 32, software: 512 };
 
 type RowStage = MapStage | ReduceStage;
 
@@ -32,16 +33,16 @@ class RowKernel {
   /** Bodies of maps at an index: the same index gives the same expression, so that it is computed once. */
   readonly #bodies = new Map<Load, Expr>();
 
-  constructor(kernel: Kernel, rank: number) {
+  constructor(kernel: Kernel, rank: number, target: ShaderTarget) {
     this.#kernel = kernel;
     this.#rank = rank;
     this.#together = kernel.stages.some((stage) => {
       const lane = productOf(laneOf(stage as RowStage, rank).map(({ size }) => size));
-      return lane.constant === undefined || lane.constant > shortRow;
+      return lane.constant === undefined || lane.constant > shortRow[target.isSoftware ? 'software' : 'hardware'];
     });
   }
 
-  dispatch(): Dispatch {
+  dispatch(target: ShaderTarget): Dispatch {
     const stages = this.#kernel.stages as readonly RowStage[];
     const widest = stages.find(
       (stage) => stage.axes.length + (stage.kind === 'reduce' ? stage.over.length : 0) >= this.#rank,
@@ -54,7 +55,7 @@ class RowKernel {
       }
     };
     const launch = this.#together ? perWorkgroup : perInvocation;
-    return launch(countOf(rows), body, this.#read, stages[0].origin, this.#kernel.outputs.length);
+    return launch(target, countOf(rows), body, this.#read, stages[0].origin, this.#kernel.outputs.length);
   }
 
   #emit(scope: Scope, stage: RowStage): void {
@@ -109,25 +110,25 @@ function laneOf(stage: RowStage, rank: number): readonly Axis[] {
   return [...stage.axes, ...(stage.kind === 'reduce' ? stage.over : [])].slice(rank);
 }
 
-export function dispatchRows(kernel: Kernel): Dispatch[] {
-  return [new RowKernel(kernel, kernel.rowRank).dispatch()];
+export function dispatchRows(kernel: Kernel, target: ShaderTarget): Dispatch[] {
+  return [new RowKernel(kernel, kernel.rowRank, target).dispatch(target)];
 }
 
 /** Terms from which a reduction is worth a workgroup. */
-const longReduction = 128;
+const longReduction = { hardware: 128, software: 4096 };
 
 /** A reduction by itself: a workgroup for each result where it is long, one invocation where it is not. */
-export function dispatchReduce(kernel: Kernel): Dispatch[] {
+export function dispatchReduce(kernel: Kernel, target: ShaderTarget): Dispatch[] {
   const [stage] = kernel.stages as readonly ReduceStage[];
   const { tensor } = kernel.outputs[0];
   const terms = productOf(stage.over.map(({ size }) => size));
-  const together =
-    terms.lowerBound >= longReduction || (terms.constant === undefined && terms.upperBound > longReduction);
+  const long = longReduction[target.isSoftware ? 'software' : 'hardware'];
+  const together = terms.lowerBound >= long || (terms.constant === undefined && terms.upperBound > long);
   const body = (scope: Scope, point: string): void => {
     unravel(scope, stage.axes, point);
     if (!together) return scope.write(tensor, point, reduceSerially(scope, stage));
     const value = reduceTogether(scope, stage);
     scope.block('if (lane == 0u)', (inner) => inner.write(tensor, point, value));
   };
-  return [(together ? perWorkgroup : perInvocation)(countOf(stage.axes), body, undefined, stage.origin)];
+  return [(together ? perWorkgroup : perInvocation)(target, countOf(stage.axes), body, undefined, stage.origin)];
 }

@@ -3,12 +3,14 @@
 import { constant, type ScanStage, type TensorRef } from '@onnx-ts/tensor-ir';
 import { registerTypeOf } from '../emit/register-type.ts';
 import { binaryText } from '../emit/scalar.ts';
+import type { ShaderTarget } from '../emit/target.ts';
 import { countOf, type Dispatch, perInvocation, unravel } from './dispatch.ts';
 
-export function dispatchScan(tensor: TensorRef, stage: ScanStage): Dispatch {
+export function dispatchScan(target: ShaderTarget, tensor: TensorRef, stage: ScanStage): Dispatch {
   const along = stage.axes[stage.along];
   const lines = stage.axes.filter((axis) => axis !== along);
   return perInvocation(
+    target,
     countOf(lines),
     (scope, point) => {
       unravel(scope, lines, point);

@@ -4,17 +4,19 @@
 import { type Axis, axesIn, type Expr, type ScatterStage, type TensorRef } from '@onnx-ts/tensor-ir';
 import { isShared, registerTypeOf } from '../emit/register-type.ts';
 import { binaryText } from '../emit/scalar.ts';
+import type { ShaderTarget } from '../emit/target.ts';
 import { countOf, type Dispatch, perInvocation, unravel } from './dispatch.ts';
 import { dispatchMap } from './pointwise.ts';
 import { loopOver } from './reduction.ts';
 
 const steps = { sum: 'add', prod: 'mul', max: 'max', min: 'min' } as const;
 
-export function dispatchScatter(tensor: TensorRef, stage: ScatterStage): Dispatch[] {
-  const start = dispatchMap(tensor, stage.initialAxes, stage.initial, stage.origin);
+export function dispatchScatter(target: ShaderTarget, tensor: TensorRef, stage: ScatterStage): Dispatch[] {
+  const start = dispatchMap(target, tensor, stage.initialAxes, stage.initial, stage.origin);
   const apart = axesApart(stage);
   const together = stage.axes.filter((axis) => !apart.includes(axis));
   const updates = perInvocation(
+    target,
     countOf(apart),
     (scope, point) => {
       scope.shader.binding(tensor, isShared(tensor.dtype) ? 'atomic' : 'read_write');

@@ -15,8 +15,9 @@ import {
 } from '@onnx-ts/tensor-ir';
 import { registerTypeOf } from '../emit/register-type.ts';
 import type { Scope, StageReader } from '../emit/scope.ts';
-import { emitEpilogue } from './contraction.ts';
+import type { ShaderTarget } from '../emit/target.ts';
 import { type Dispatch, perInvocation, unravel } from './dispatch.ts';
+import { emitEpilogue } from './epilogue.ts';
 import { loopOver } from './reduction.ts';
 
 /** Results along one tiled axis. */
@@ -51,7 +52,7 @@ export function readTiling(kernel: Kernel): Tiling | undefined {
   return row && column ? { head, left, right, row, column } : undefined;
 }
 
-export function dispatchTiles(kernel: Kernel, tiling: Tiling): Dispatch {
+export function dispatchTiles(kernel: Kernel, tiling: Tiling, target: ShaderTarget): Dispatch {
   const { head, row, column } = tiling;
   const maps = kernel.stages.slice(1) as readonly MapStage[];
   const values = new Map<Stage, string>();
@@ -70,32 +71,32 @@ export function dispatchTiles(kernel: Kernel, tiling: Tiling): Dispatch {
     // Beyond the end the last element stands in: its results are not stored.
     const clamp = (axis: Axis, start: string, count: number): string[] =>
       Array.from({ length: count }, (_, at) =>
-        at === 0 ? start : scope.define('i32', `min(${start} + ${at}i, ${shader.dim(axis.size)} - 1i)`),
+        at === 0 ? start : scope.define('i32', `min(${start} + ${at}i, ${shader.dim(axis.size, axis)} - 1i)`),
       );
     const rowIndices = clamp(row, starts[0], rows);
     const columnIndices = clamp(column, starts[1], columns);
-    const cells = sumTile(scope, tiling, rowIndices, columnIndices);
-    // A loop, not a copy for each result: drivers take long over much code.
-    const count = Dim.constant(rows * columns);
-    scope.block(`for (var cell = 0i; cell < ${shader.bound(count)}; cell++)`, (inner) => {
-      const at = [
-        inner.define('i32', `${starts[0]} + cell / ${columns}i`),
-        inner.define('i32', `${starts[1]} + cell % ${columns}i`),
-      ];
-      const isInside = `${at[0]} < ${shader.dim(row.size)} && ${at[1]} < ${shader.dim(column.size)}`;
-      inner.block(`if (${isInside})`, (inside) => {
-        inside.bindAxis(row, at[0]);
-        inside.bindAxis(column, at[1]);
-        values.set(head, inside.define(registerTypeOf(head.dtype), `${cells}[cell]`));
-        emitEpilogue(inside, kernel, head, maps, values);
+    const sums = sumTile(scope, tiling, rowIndices, columnIndices);
+    // Loops, not a copy for each result: drivers take long over much code.
+    const [rowCount, columnCount] = [rows, columns].map((count) => Dim.constant(count));
+    scope.block(`for (var row = 0i; row < ${shader.bound(rowCount, rowIndices)}; row++)`, (outer) => {
+      const rowIndex = outer.define('i32', `${starts[0]} + row`);
+      outer.line(`if (${rowIndex} >= ${shader.dim(row.size, row)}) { break; }`);
+      outer.bindAxis(row, rowIndex);
+      outer.block(`for (var column = 0i; column < ${shader.bound(columnCount, columnIndices)}; column++)`, (inner) => {
+        const columnIndex = inner.define('i32', `${starts[1]} + column`);
+        inner.line(`if (${columnIndex} >= ${shader.dim(column.size, column)}) { break; }`);
+        inner.bindAxis(column, columnIndex);
+        const sum = columns === 1 ? `${sums}[row]` : `${sums}[row][column]`;
+        values.set(head, inner.define(registerTypeOf(head.dtype), sum));
+        emitEpilogue(inner, kernel, head, maps, values);
       });
     });
   };
   const count = productOf(tiles.map(({ size }) => size));
-  return perInvocation(count, body, read, head.origin, kernel.outputs.length);
+  return perInvocation({ ...target, genericSizes: true }, count, body, read, head.origin, kernel.outputs.length);
 }
 
-/** @returns the name of an array of the sums, row by row */
+/** @returns the name of an array of the rows' sums */
 function sumTile(
   scope: Scope,
   { head, left, right, row, column }: Tiling,
@@ -124,10 +125,7 @@ function sumTile(
       for (const [at, sum] of sums.entries()) inner.line(`${sum} += ${left4[at]} * ${right4};`);
     }),
   );
-  const elements = sums.flatMap((sum) =>
-    columns.length === 1 ? [sum] : columns.map((_, at) => `${sum}.${'xyzw'[at]}`),
-  );
-  const cells = shader.fresh('cells');
-  scope.line(`var ${cells} = array<${type}, ${elements.length}>(${elements.join(', ')});`);
-  return cells;
+  const name = shader.fresh('sums');
+  scope.line(`var ${name} = array<${vector}, ${sums.length}>(${sums.join(', ')});`);
+  return name;
 }

@@ -2,11 +2,12 @@
 
 import { bytesOf, type LifeTime, OnnxTsError, type RunContext } from '@onnx-ts/core/provider';
 import type { DimBinding, TensorRef } from '@onnx-ts/tensor-ir';
+import { knownBytes, partsOf } from '../emit/target.ts';
+import { compileShaders } from './compile-shaders.ts';
 import type { LaunchableDispatch, LaunchableKernel, WebGpuExecutable } from './executable.ts';
-import type { GpuBuffer } from './gpu-memory.ts';
-
-/** Workgroups along one dimension; what goes beyond is folded into the second. */
-const mostPerDimension = 65_535;
+import type { GpuBuffer } from './gpu-buffer.ts';
+import { encodeCopy } from './gpu-memory.ts';
+import { LaunchTimer } from './launch-timer.ts';
 
 interface PlannedDispatch {
   readonly dispatch: LaunchableDispatch;
@@ -38,13 +39,22 @@ export class Binding {
   readonly #arguments: GpuBuffer | undefined;
   readonly #sites: readonly unknown[];
   readonly #merged: GpuBuffer[] = [];
+  readonly #dims: DimBinding;
+  /** Shaders for sizes that only this binding has, while they are compiled. */
+  readonly #compiling: Promise<void> | undefined;
   #groups: readonly GPUBindGroup[] = [];
   #boundTo: string | undefined;
   #isDisposed = false;
 
-  constructor(executable: WebGpuExecutable, launches: readonly LaunchableKernel[], dims: DimBinding) {
+  constructor(executable: WebGpuExecutable, given: readonly LaunchableKernel[], dims: DimBinding) {
     this.#executable = executable;
-    const { memory } = executable.provider;
+    this.#dims = dims;
+    const { memory, limits } = executable.provider;
+    const compiling: Promise<unknown>[] = [];
+    const launches = given.map((launch) => fitToSizes(executable, launch, dims, compiling));
+    if (compiling.length > 0) this.#compiling = Promise.all(compiling).then(() => {});
+    // Whoever runs the binding sees the error.
+    this.#compiling?.catch(() => {});
     const { places, slots } = placeTensors(executable, launches, dims);
     this.#places = places;
     this.#slots = slots.map((bytes) => memory.allocate(bytes));
@@ -56,9 +66,10 @@ export class Binding {
       for (const dispatch of kernel.dispatches) {
         const count = dispatch.workgroups.evaluate(dims);
         if (count <= 0) continue;
-        const columns = Math.min(count, mostPerDimension);
+        // What goes beyond one dimension is folded into the second.
+        const columns = Math.min(count, limits.workgroups);
         const rows = Math.ceil(count / columns);
-        if (rows > mostPerDimension) {
+        if (rows > limits.workgroups) {
           throw new OnnxTsError('UNSUPPORTED', `the kernel "${kernel.kernel.name}" would have ${count} workgroups.`, {
             place: { provider: 'webgpu' },
           });
@@ -99,7 +110,7 @@ export class Binding {
   #merge(tensors: readonly TensorRef[], dims: DimBinding): MergedBuffer {
     let offset = 0;
     const parts = tensors.map((tensor) => {
-      const bytes = Math.ceil(bytesOf(tensor, dims) / 4) * 4;
+      const bytes = Math.ceil(knownBytes(tensor, dims)! / 4) * 4;
       const part = { tensor, offset, bytes };
       offset += Math.ceil(bytes / 16) * 16;
       return part;
@@ -110,57 +121,117 @@ export class Binding {
   }
 
   /** @returns what an index out of range belongs to */
-  async run(buffers: readonly GpuBuffer[], _context: RunContext): Promise<{ readonly origin: unknown } | undefined> {
+  async run(buffers: readonly GpuBuffer[], { trace }: RunContext): Promise<{ readonly origin: unknown } | undefined> {
     if (this.#dispatches.length === 0) return undefined;
+    if (this.#compiling) await this.#compiling;
+    const { provider } = this.#executable;
+    if (trace) await this.#runTraced(buffers, trace);
+    else provider.submit(() => this.#submit(buffers));
+    if (this.#sites.length === 0) return undefined;
+    const word = new Uint32Array((await provider.memory.download(provider.errors, 4)).buffer)[0];
+    return word === 0 ? undefined : { origin: this.#sites[word - 1] };
+  }
+
+  /** With a pass for each launch, which takes more time than one for all. */
+  async #runTraced(buffers: readonly GpuBuffer[], trace: NonNullable<RunContext['trace']>): Promise<void> {
+    const { provider } = this.#executable;
+    const { gpu, memory } = provider;
+    const isTimed = gpu.features.has('timestamp-query');
+    const timer = isTimed ? new LaunchTimer(gpu, memory, this.#dispatches.length) : undefined;
+    try {
+      const start = performance.now();
+      provider.submit(() => this.#submit(buffers, timer));
+      if (timer) return this.#reportLaunches(start, await timer.read(), trace);
+      await gpu.queue.onSubmittedWorkDone();
+      const work = this.#executable.totalWork(this.#dims);
+      const nodes = ['all kernels together: the device has no timestamp-query'];
+      trace({
+        name: this.#executable.partition.name,
+        kind: 'partition',
+        start,
+        duration: performance.now() - start,
+        nodes,
+        ...work,
+      });
+    } finally {
+      timer?.dispose();
+    }
+  }
+
+  #reportLaunches(start: number, times: Float64Array, trace: NonNullable<RunContext['trace']>): void {
+    let before: LaunchableKernel | undefined;
+    for (const [at, { kernel }] of this.#dispatches.entries()) {
+      const { name, kind, nodes, flops, bytes } = this.#executable.infoOf(kernel.kernel);
+      // Work is stated with the first launch of a kernel.
+      const isFirst = kernel !== before;
+      before = kernel;
+      trace({
+        name,
+        kind,
+        start: start + times[2 * at],
+        duration: Math.max(0, times[2 * at + 1] - times[2 * at]),
+        nodes,
+        flops: isFirst ? (flops?.evaluate(this.#dims) ?? 0) : 0,
+        bytes: isFirst ? (bytes?.evaluate(this.#dims) ?? 0) : 0,
+      });
+    }
+  }
+
+  #submit(buffers: readonly GpuBuffer[], timer?: LaunchTimer): void {
     this.#bindBuffers(buffers);
     const { gpu, errors } = this.#executable.provider;
     const encoder = gpu.createCommandEncoder();
     if (this.#sites.length > 0) encoder.clearBuffer(errors.buffer, 0, 16);
-    let pass = encoder.beginComputePass();
+    let pass: GPUComputePassEncoder | undefined;
+    const endPass = (): void => {
+      pass?.end();
+      pass = undefined;
+    };
     for (const [at, { dispatch, columns, rows, merged }] of this.#dispatches.entries()) {
+      if (merged || timer) endPass();
       if (merged) {
-        pass.end();
         for (const { tensor, offset, bytes } of merged.parts) {
           if (bytes === 0) continue;
-          encoder.copyBufferToBuffer(this.#bufferOf(tensor, buffers), 0, merged.buffer.buffer, offset, bytes);
+          encodeCopy(encoder, this.#bufferOf(tensor, buffers), 0, merged.buffer, offset, bytes);
         }
-        pass = encoder.beginComputePass();
       }
-      pass.setPipeline(dispatch.pipeline);
+      pass ??= encoder.beginComputePass(timer && { timestampWrites: timer.writes(at) });
+      pass.setPipeline(dispatch.pipeline!);
       pass.setBindGroup(0, this.#groups[at]);
       pass.dispatchWorkgroups(columns, rows);
     }
-    pass.end();
+    endPass();
+    timer?.resolve(encoder);
     gpu.queue.submit([encoder.finish()]);
-    if (this.#sites.length === 0) return undefined;
-    const word = new Uint32Array((await this.#executable.provider.memory.download(errors, 4)).buffer)[0];
-    return word === 0 ? undefined : { origin: this.#sites[word - 1] };
   }
 
-  #bufferOf(tensor: TensorRef, buffers: readonly GpuBuffer[]): GPUBuffer {
+  #bufferOf(tensor: TensorRef, buffers: readonly GpuBuffer[]): GpuBuffer {
     const place = this.#places.get(this.#executable.storageOf(tensor))!;
-    if ('slot' in place) return this.#slots[place.slot].buffer;
-    return 'constant' in place ? place.constant.buffer : buffers[place.argument].buffer;
+    if ('slot' in place) return this.#slots[place.slot];
+    return 'constant' in place ? place.constant : buffers[place.argument];
   }
 
   #bindBuffers(buffers: readonly GpuBuffer[]): void {
     const key = buffers.map(({ id }) => id).join();
     if (key === this.#boundTo) return;
     this.#boundTo = key;
-    const { gpu, errors } = this.#executable.provider;
+    const { gpu, errors, limits, pipelines } = this.#executable.provider;
     this.#groups = this.#dispatches.map(({ dispatch, argumentOffset, merged }) => {
-      const entries: GPUBindGroupEntry[] = dispatch.bindings.map(({ tensor }, binding) => ({
-        binding,
-        resource: { buffer: this.#bufferOf(tensor, buffers) },
-      }));
-      if (merged) entries.push({ binding: entries.length, resource: { buffer: merged.buffer.buffer } });
+      const entries: GPUBindGroupEntry[] = [];
+      const bind = (buffer: GpuBuffer, parts: number): void => {
+        for (const resource of buffer.bindings(parts, limits.partBytes)) {
+          entries.push({ binding: entries.length, resource });
+        }
+      };
+      for (const { tensor, parts } of dispatch.bindings) bind(this.#bufferOf(tensor, buffers), parts);
+      if (merged) bind(merged.buffer, dispatch.mergedParts);
       if (dispatch.sites.length > 0) entries.push({ binding: entries.length, resource: { buffer: errors.buffer } });
       if (dispatch.words.length > 0) {
         const size = Math.ceil(dispatch.words.length / 4) * 16;
         const resource = { buffer: this.#arguments!.buffer, offset: argumentOffset, size };
         entries.push({ binding: entries.length, resource });
       }
-      return gpu.createBindGroup({ layout: dispatch.pipeline.getBindGroupLayout(0), entries });
+      return gpu.createBindGroup({ layout: pipelines.layoutOf(dispatch), entries });
     });
   }
 
@@ -171,6 +242,31 @@ export class Binding {
     for (const slot of [...this.#slots, ...this.#merged]) memory.free(slot);
     this.#arguments?.buffer.destroy();
   }
+}
+
+/**
+ * A kernel whose tensors, with these sizes, fit into the bindings that its shaders have: shaders for any size see one binding
+ * of each tensor. Those that have to be compiled anew get their pipelines later.
+ */
+function fitToSizes(
+  { provider }: WebGpuExecutable,
+  launch: LaunchableKernel,
+  dims: DimBinding,
+  compiling: Promise<unknown>[],
+): LaunchableKernel {
+  const { kernel, template, dispatches } = launch;
+  const target = { ...provider.target, dims };
+  const fits = ({ bindings, merged, mergedParts }: LaunchableDispatch): boolean =>
+    bindings.every(({ tensor, parts }) => partsOf(tensor, target) <= parts) &&
+    merged.reduce((sum, tensor) => sum + knownBytes(tensor, dims)! + 16, 0) <=
+      Math.max(1, mergedParts) * target.partBytes;
+  if (dispatches.every(fits)) return launch;
+  const fitted = compileShaders(kernel, target, template).map((dispatch): LaunchableDispatch => {
+    const result: LaunchableDispatch = { ...dispatch, pipeline: undefined };
+    compiling.push(provider.pipelines.get(dispatch, kernel).then((pipeline) => (result.pipeline = pipeline)));
+    return result;
+  });
+  return { ...launch, dispatches: fitted };
 }
 
 /**

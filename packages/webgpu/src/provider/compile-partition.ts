@@ -1,18 +1,24 @@
 // Partition → fused kernels → pipelines → an executable whose weights are in place.
 
-import { type CompileContext, type GraphNode, OnnxTsError, type Partition } from '@onnx-ts/core/provider';
+import { type CompileContext, OnnxTsError, type Partition, type Value } from '@onnx-ts/core/provider';
 import {
+  type AppendCandidate,
+  appendInPlace,
   canonicalKernel,
   checkOrigins,
   Dim,
+  type FusedProgram,
   fuseProgram,
   type Kernel,
-  printKernel,
+  multipliesResults,
+  productOf,
   type TensorRef,
 } from '@onnx-ts/tensor-ir';
+import { elementsPerWord } from '../emit/register-type.ts';
 import type { ArgumentWord } from '../emit/shader.ts';
-import { compileKernel } from '../kernel/compile-kernel.ts';
+import type { Template } from '../kernel/compile-kernel.ts';
 import type { Dispatch } from '../kernel/dispatch.ts';
+import { compileShaders } from './compile-shaders.ts';
 import { type LaunchableDispatch, type LaunchableKernel, WebGpuExecutable } from './executable.ts';
 import type { WebGpuProvider } from './webgpu-provider.ts';
 
@@ -22,34 +28,42 @@ export async function compilePartition(
   context: CompileContext,
 ): Promise<WebGpuExecutable> {
   const lowered = partition.lower();
-  const fused = fuseProgram(lowered.program);
+  const tensorsOf = (values: readonly Value[]) => new Set(values.map((value) => lowered.tensors.get(value)!));
+  const { fused: plain, appends } = appendInPlace(
+    fuseProgram(lowered.program),
+    tensorsOf(lowered.inputs),
+    tensorsOf(partition.outputs),
+    canGrow,
+  );
+  const { fused, templates } = await takeByTemplates(plain);
   const known = new Map<string, { kernel: Kernel; symbols: readonly string[]; dispatches: readonly Dispatch[] }>();
-  const kernels: { kernel: Kernel; dispatches: readonly Dispatch[] }[] = [];
+  const kernels: { kernel: Kernel; template: Template | undefined; dispatches: readonly Dispatch[] }[] = [];
   for (const kernel of fused.kernels) {
     const { key, symbols } = canonicalKernel(kernel);
     const before = known.get(key);
-    const dispatches = before ? adapt(before, kernel, symbols) : compileOne(kernel);
+    const template = templates.get(kernel);
+    const dispatches = before ? adapt(before, kernel, symbols) : compileShaders(kernel, provider.target, template);
     if (!before) known.set(key, { kernel, symbols, dispatches });
-    kernels.push({ kernel, dispatches });
+    kernels.push({ kernel, template, dispatches });
   }
   if (context.signal?.aborted) throw new OnnxTsError('ABORTED', 'the compilation was aborted.');
   // All pipelines at once: browsers compile them side by side.
   let done = 0;
   const total = kernels.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
   const launchable = await Promise.all(
-    kernels.map(async ({ kernel, dispatches }): Promise<LaunchableKernel> => {
+    kernels.map(async ({ kernel, template, dispatches }): Promise<LaunchableKernel> => {
       const ready = await Promise.all(
         dispatches.map(async (dispatch): Promise<LaunchableDispatch> => {
-          const pipeline = await provider.pipelines.get(dispatch.code, kernel);
+          const pipeline = await provider.pipelines.get(dispatch, kernel);
           context.progress?.((0.9 * ++done) / total, kernel.name);
           return { ...dispatch, pipeline };
         }),
       );
-      return { kernel, dispatches: ready };
+      return { kernel, ...(template && { template }), dispatches: ready };
     }),
   );
   if (context.signal?.aborted) throw new OnnxTsError('ABORTED', 'the compilation was aborted.');
-  const executable = new WebGpuExecutable(provider, partition, lowered, fused, launchable);
+  const executable = new WebGpuExecutable(provider, partition, lowered, fused, launchable, appends);
   try {
     await executable.load(lowered.constants);
   } catch (error) {
@@ -59,18 +73,25 @@ export async function compilePartition(
   return executable;
 }
 
-function compileOne(kernel: Kernel): Dispatch[] {
-  try {
-    return compileKernel(kernel);
-  } catch (cause) {
-    const [node] = kernel.origins as readonly (GraphNode | undefined)[];
-    const place = {
-      provider: 'webgpu',
-      ...(node && { node: node.name, op: node.op, domain: node.domain, opset: node.opset }),
-    };
-    const what = `no shader could be generated: ${(cause as Error).message}.`;
-    throw new OnnxTsError('INTERNAL', what, { place, hint: `The kernel is:\n${printKernel(kernel)}`, cause });
-  }
+/** Gives kernels to the templates that can take them. */
+async function takeByTemplates(
+  program: FusedProgram,
+): Promise<{ readonly fused: FusedProgram; readonly templates: ReadonlyMap<Kernel, Template> }> {
+  if (!program.kernels.some(multipliesResults)) return { fused: program, templates: new Map() };
+  const [{ fuseAttention }, { compileAttention }] = await Promise.all([
+    import('@onnx-ts/tensor-ir/attention'),
+    import('../kernel/attention/compile-attention.ts'),
+  ]);
+  const { fused, attentions } = fuseAttention(program);
+  const templates = new Map<Kernel, Template>();
+  for (const [kernel, attention] of attentions) templates.set(kernel, (target) => compileAttention(attention, target));
+  return { fused, templates };
+}
+
+/** No launch reads and writes one buffer, scatters begin with all of their result, and copies on the GPU are of whole words, from whole words on. */
+function canGrow({ input, axis, readsInput, overwrites }: AppendCandidate): boolean {
+  if (readsInput || overwrites) return false;
+  return productOf(input.shape.slice(axis + 1)).isMultipleOf(elementsPerWord(input.dtype));
 }
 
 /** The shaders of an equal kernel with this one's tensors, sizes and nodes. */
@@ -96,6 +117,7 @@ function adapt(
     code: dispatch.code,
     bindings: dispatch.bindings.map((binding) => ({ ...binding, tensor: tensors.get(binding.tensor)! })),
     merged: dispatch.merged.map((tensor) => tensors.get(tensor)!),
+    mergedParts: dispatch.mergedParts,
     words: dispatch.words.map(word),
     sites: dispatch.sites.map((origin) => origins.get(origin) ?? origin),
     workgroups: dim(dispatch.workgroups),

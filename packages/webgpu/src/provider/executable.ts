@@ -1,6 +1,7 @@
 // A compiled partition: where its weights are, and its bindings to concrete sizes.
 
 import {
+  type Append,
   type BoundExecutable,
   bytesOf,
   type DeviceBuffer,
@@ -12,20 +13,25 @@ import {
   type Partition,
   type RunContext,
   type Tensor,
+  type Value,
 } from '@onnx-ts/core/provider';
-import type { DimBinding, FusedProgram, Kernel, TensorRef } from '@onnx-ts/tensor-ir';
+import type { AppendedTensor, DimBinding, FusedProgram, Kernel, TensorRef } from '@onnx-ts/tensor-ir';
+import type { Template } from '../kernel/compile-kernel.ts';
 import type { Dispatch } from '../kernel/dispatch.ts';
 import { Binding } from './binding.ts';
 import { describeKernel } from './describe-kernel.ts';
-import type { GpuBuffer } from './gpu-memory.ts';
+import type { GpuBuffer } from './gpu-buffer.ts';
 import type { WebGpuProvider } from './webgpu-provider.ts';
 
 export interface LaunchableDispatch extends Dispatch {
-  readonly pipeline: GPUComputePipeline;
+  /** Undefined while it is compiled. */
+  pipeline: GPUComputePipeline | undefined;
 }
 
 export interface LaunchableKernel {
   readonly kernel: Kernel;
+  /** The template that took it. */
+  readonly template?: Template;
   readonly dispatches: readonly LaunchableDispatch[];
 }
 
@@ -35,7 +41,9 @@ export class WebGpuExecutable implements Executable {
   readonly lowered: LoweredPartition;
   readonly inputs: LoweredPartition['inputs'];
   readonly fused: FusedProgram;
+  readonly appends: readonly Append[];
   readonly kernels: readonly KernelInfo[];
+  readonly #infos: ReadonlyMap<Kernel, KernelInfo>;
   /** Kernels that run each time. */
   readonly launches: readonly LaunchableKernel[];
   /** Kernels that depend on weights alone: they ran once, at load. */
@@ -49,19 +57,44 @@ export class WebGpuExecutable implements Executable {
     lowered: LoweredPartition,
     fused: FusedProgram,
     launches: readonly LaunchableKernel[],
+    appends: readonly AppendedTensor[],
   ) {
     this.provider = provider;
     this.partition = partition;
     this.lowered = lowered;
     this.inputs = lowered.inputs;
     this.fused = fused;
+    const valueBehind = (values: readonly Value[], tensor: TensorRef): Value =>
+      values.find((value) => lowered.tensors.get(value) === tensor)!;
+    this.appends = appends.map(({ input, output, axis, capacity }) => ({
+      input: valueBehind(lowered.inputs, input),
+      output: valueBehind(partition.outputs, output),
+      axis,
+      capacity,
+    }));
     const outputs = new Set(fused.kernels.flatMap((kernel) => kernel.outputs).map(({ tensor }) => tensor));
     for (const local of fused.locals) outputs.delete(local);
     const isConstant = ({ kernel }: LaunchableKernel): boolean =>
       kernel.outputs.every(({ tensor }) => tensor.isConstant && !outputs.has(tensor));
     this.launches = launches.filter((launch) => !isConstant(launch));
     this.#constantLaunches = launches.filter(isConstant);
-    this.kernels = launches.map((launch) => describeKernel(launch, isConstant(launch)));
+    this.#infos = new Map(launches.map((launch) => [launch.kernel, describeKernel(launch, isConstant(launch))]));
+    this.kernels = [...this.#infos.values()];
+  }
+
+  infoOf(kernel: Kernel): KernelInfo {
+    return this.#infos.get(kernel)!;
+  }
+
+  /** Of the kernels that run each time. */
+  totalWork(dims: DimBinding): { readonly flops: number; readonly bytes: number } {
+    const total = { flops: 0, bytes: 0 };
+    for (const { kernel } of this.launches) {
+      const { flops, bytes } = this.infoOf(kernel);
+      total.flops += flops?.evaluate(dims) ?? 0;
+      total.bytes += bytes?.evaluate(dims) ?? 0;
+    }
+    return total;
   }
 
   get weightBytes(): number {

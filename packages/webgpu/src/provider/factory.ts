@@ -1,6 +1,8 @@
 // Finds a WebGPU adapter, in a browser, in Deno, or in Node through the package `webgpu`, and opens the provider.
 
 import { type DeviceInfo, OnnxTsError, type ProviderFactory } from '@onnx-ts/core/provider';
+import type { GpuLimits } from './gpu-limits.ts';
+import { isSoftwareAdapter } from './measure-profile.ts';
 import { WebGpuProvider } from './webgpu-provider.ts';
 
 export interface WebGpuOptions {
@@ -11,6 +13,10 @@ export interface WebGpuOptions {
   readonly powerPreference?: GPUPowerPreference;
   /** Optional features to leave out although the adapter has them: for testing, and around faults of drivers. */
   readonly without?: readonly ('shader-f16' | 'subgroups' | 'timestamp-query')[];
+  /** Limits below those of the device, which is asked for all that its adapter has: for testing, and around faults of drivers. */
+  readonly limits?: Partial<GpuLimits>;
+  /** For what shaders are written: a graphics processor, or its imitation in software. By default the adapter tells. */
+  readonly shaders?: 'hardware' | 'software';
 }
 
 const wantedFeatures = ['shader-f16', 'subgroups', 'timestamp-query'] as const;
@@ -23,6 +29,7 @@ const wantedLimits = [
   'maxComputeWorkgroupStorageSize',
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupsPerDimension',
 ] as const;
 
 /** The provider factory to pass to `createSession`. */
@@ -31,8 +38,8 @@ export function webgpu(options: WebGpuOptions = {}): ProviderFactory {
     id: 'webgpu',
     apiVersion: 1,
     async discover(): Promise<readonly DeviceInfo[]> {
-      if (options.device) return [describe(options.device.adapterInfo, options.device)];
       try {
+        if (options.device) return [await describeGiven(options.device)];
         const adapter = await findAdapter(options);
         return [describe(adapter.info, adapter)];
       } catch (error) {
@@ -41,7 +48,14 @@ export function webgpu(options: WebGpuOptions = {}): ProviderFactory {
       }
     },
     async open(_device, { memoryBudget } = {}) {
-      const settings = { ownsDevice: !options.device, ...(memoryBudget !== undefined && { memoryBudget }) };
+      const { limits, shaders } = options;
+      const settings = {
+        ownsDevice: !options.device,
+        ...(memoryBudget !== undefined && { memoryBudget }),
+        ...(limits && { limits }),
+        ...(shaders && { shaders }),
+        languageFeatures: await languageFeatures(options),
+      };
       if (options.device) {
         return new WebGpuProvider(options.device, describe(options.device.adapterInfo, options.device), settings);
       }
@@ -57,6 +71,20 @@ export function webgpu(options: WebGpuOptions = {}): ProviderFactory {
       }
     },
   };
+}
+
+/** @throws Error when the device is gone */
+async function describeGiven(device: GPUDevice): Promise<DeviceInfo> {
+  const lost = await Promise.race([device.lost, undefined]);
+  if (lost) throw new Error(`the device that was given to webgpu({ device }) is lost: ${lost.message || lost.reason}`);
+  return describe(device.adapterInfo, device);
+}
+
+async function languageFeatures({ gpu, device }: WebGpuOptions): Promise<ReadonlySet<string>> {
+  // Nothing but the host's own implementation can have made a device that comes alone.
+  const implementation =
+    gpu ?? (device ? (globalThis.navigator as Navigator | undefined)?.gpu : await hostGpu().catch(() => undefined));
+  return implementation?.wgslLanguageFeatures ?? new Set();
 }
 
 async function findAdapter({ gpu, powerPreference }: WebGpuOptions): Promise<GPUAdapter> {
@@ -82,7 +110,8 @@ async function hostGpu(): Promise<GPU> {
   } catch (cause) {
     throw new Error('Node has no WebGPU by itself: install the package "webgpu"', { cause });
   }
-  nodeGpu ??= found.create([]);
+  // A server has no page whose scripts could find out something from exact times.
+  nodeGpu ??= found.create(['disable-dawn-features=timestamp_quantization']);
   return nodeGpu;
 }
 
@@ -102,6 +131,7 @@ function describe(info: GPUAdapterInfo, { features, limits }: GPUAdapter | GPUDe
       vendor,
       architecture,
       fallback: info.isFallbackAdapter,
+      isSoftware: isSoftwareAdapter(info),
       f16: features.has('shader-f16'),
       subgroups: features.has('subgroups'),
       maxBufferSize: limits.maxBufferSize,

@@ -9,4 +9,6 @@ export const bufferUsage = {
   queryResolve: 0x0200,
 } as const;
 
+export const shaderStage = { compute: 0x4 } as const;
+
 export const mapMode = { read: 0x0001 } as const;

@@ -3,6 +3,7 @@
 import {
   type CompileContext,
   type DeviceInfo,
+  type DeviceProfile,
   type Executable,
   type ExecutionProvider,
   type GraphNode,
@@ -12,60 +13,107 @@ import {
   type Support,
   type Value,
 } from '@onnx-ts/core/provider';
-import { bodiesOf, walk } from '@onnx-ts/tensor-ir';
+import { bodiesOf, byteLength, productOf, walk } from '@onnx-ts/tensor-ir';
 import { hasRegisterType } from '../emit/register-type.ts';
-import { compilePartition } from './compile-partition.ts';
+import type { ShaderTarget } from '../emit/target.ts';
+import { GpuBuffer } from './gpu-buffer.ts';
 import { bufferUsage } from './gpu-flags.ts';
-import { GpuBuffer, GpuMemory } from './gpu-memory.ts';
+import { type GpuLimits, type UsedLimits, usedLimits } from './gpu-limits.ts';
+import { GpuMemory } from './gpu-memory.ts';
+import { measureProfile, softwareProfile, usualProfile } from './measure-profile.ts';
 import { Pipelines } from './pipelines.ts';
-
-/** Rates of a small discrete GPU; a probe may replace them. */
-const typical = { launch: 1e-5, flops: 1e12, bandwidth: 1e11, transferLatency: 2e-4, transferBandwidth: 5e9 };
 
 export class WebGpuProvider implements ExecutionProvider {
   readonly id = 'webgpu';
   readonly device: DeviceInfo;
   readonly gpu: GPUDevice;
-  readonly profile = typical;
+  readonly profile: DeviceProfile;
   readonly memory: GpuMemory;
   readonly pipelines: Pipelines;
+  readonly limits: UsedLimits;
+  /** What its shaders are generated for. */
+  readonly target: ShaderTarget;
   /** First word: the error site, plus one, of an index out of range. */
   readonly errors: GpuBuffer;
   readonly #ownsDevice: boolean;
   #lost: string | undefined;
-  #failure: string | undefined;
+  #failure: GPUError | undefined;
 
   constructor(
     gpu: GPUDevice,
     device: DeviceInfo,
-    options: { readonly memoryBudget?: number; readonly ownsDevice: boolean },
+    options: {
+      readonly memoryBudget?: number;
+      readonly ownsDevice: boolean;
+      readonly limits?: Partial<GpuLimits>;
+      readonly shaders?: 'hardware' | 'software';
+      /** What the implementation of WGSL has besides the features of the device. */
+      readonly languageFeatures?: ReadonlySet<string>;
+    },
   ) {
     this.device = device;
+    this.profile = device.properties.isSoftware ? softwareProfile : usualProfile;
     this.gpu = gpu;
-    this.memory = new GpuMemory(gpu, options.memoryBudget);
-    this.pipelines = new Pipelines(gpu);
+    this.limits = usedLimits(gpu.limits, options.limits);
+    const { storageBuffers, partBytes } = this.limits;
+    const kind = options.shaders ?? (device.properties.isSoftware ? 'software' : 'hardware');
+    const subgroups = gpu.features.has('subgroups') && (options.languageFeatures?.has('subgroup_id') ?? false);
+    this.target = { storageBuffers, partBytes, isSoftware: kind === 'software', subgroups };
+    this.memory = new GpuMemory(gpu, this.limits, options.memoryBudget);
+    this.pipelines = Pipelines.of(gpu);
     this.errors = this.memory.allocate(16);
     this.#ownsDevice = options.ownsDevice;
     gpu.lost.then(({ reason, message }) => {
       this.#lost = message || reason;
     });
-    gpu.onuncapturederror = ({ error }) => {
-      this.#failure ??= error.message;
-    };
+    // On a device of the caller's most errors may be the caller's own.
+    if (this.#ownsDevice) gpu.onuncapturederror = ({ error }) => this.#note(error);
   }
 
-  /** @throws OnnxTsError PROVIDER when the device is gone or has refused something */
+  #note(error: GPUError): void {
+    this.#failure ??= error;
+  }
+
+  /** Gives the device work, and learns what it refuses of it. */
+  submit(work: () => void): void {
+    if (this.#ownsDevice) return work();
+    for (const filter of ['validation', 'out-of-memory'] as const) this.gpu.pushErrorScope(filter);
+    try {
+      work();
+    } finally {
+      for (let scope = 0; scope < 2; scope++) {
+        this.gpu.popErrorScope().then(
+          (error) => error && this.#note(error),
+          () => {},
+        );
+      }
+    }
+  }
+
+  get isLost(): boolean {
+    return this.#lost !== undefined;
+  }
+
+  /** @throws OnnxTsError PROVIDER when the device is gone or has refused something, OUT_OF_MEMORY */
   checkDevice(): void {
     if (this.#lost !== undefined) {
       throw new OnnxTsError('PROVIDER', `the GPU device was lost: ${this.#lost}.`, {
         place: { provider: 'webgpu' },
-        hint: 'Create the session again, on a new device or with another provider.',
+        hint: 'A new run moves the session to another device or provider, if there is one.',
       });
     }
     if (this.#failure === undefined) return;
     const failure = this.#failure;
     this.#failure = undefined;
-    throw new OnnxTsError('PROVIDER', `the GPU device reports: ${failure}.`, { place: { provider: 'webgpu' } });
+    const place = { provider: 'webgpu' };
+    // Not every host has the class of the error as a global.
+    if (failure.constructor.name === 'GPUOutOfMemoryError') {
+      throw new OnnxTsError('OUT_OF_MEMORY', `the GPU has too little memory: ${failure.message}.`, {
+        place,
+        hint: 'Use smaller inputs or a smaller model, or set memoryBudget so that core knows the limit.',
+      });
+    }
+    throw new OnnxTsError('PROVIDER', `the GPU device reports: ${failure.message}.`, { place });
   }
 
   supports(node: GraphNode): Support {
@@ -76,13 +124,43 @@ export class WebGpuProvider implements ExecutionProvider {
       if (type.kind !== 'tensor') return { ok: false, reason: `a ${type.kind} stays on the host` };
       if (!hasRegisterType(type.dtype)) return { ok: false, reason: `WebGPU has no ${type.dtype}` };
     }
-    const inside = foreignType(node);
-    return inside ? { ok: false, reason: `it computes in ${inside}, which WebGPU has not` } : { ok: true };
+    const needed = this.#buffersFor(node);
+    if (needed > this.limits.storageBuffers) {
+      const reason = `its tensors need ${needed} storage buffers, and the device allows ${this.limits.storageBuffers}`;
+      return { ok: false, reason };
+    }
+    try {
+      const inside = foreignType(node);
+      return inside ? { ok: false, reason: `it computes in ${inside}, which WebGPU has not` } : { ok: true };
+    } catch (error) {
+      // Some nodes have a tensor form only once a run has told what they depend on.
+      if (!OnnxTsError.is(error)) throw error;
+      return { ok: false, reason: `it has no tensor form yet: ${error.message}` };
+    }
   }
 
-  compile(partition: Partition, context: CompileContext): Promise<Executable> {
+  /** Bindings that its tensors take, as far as their sizes are known; small ones can share some. */
+  #buffersFor(node: GraphNode): number {
+    const { partBytes } = this.limits;
+    let parts = 0;
+    for (const value of new Set([...node.inputs, ...node.outputs])) {
+      if (value?.type?.kind !== 'tensor' || !value.type.shape) continue;
+      const count = productOf(value.type.shape).constant ?? 0;
+      const bytes = byteLength(value.type.dtype, count);
+      if (bytes > partBytes) parts += Math.ceil(bytes / partBytes);
+    }
+    return parts === 0 ? 0 : parts + 3;
+  }
+
+  async compile(partition: Partition, context: CompileContext): Promise<Executable> {
     this.checkDevice();
+    // A page that has not chosen a model need not load the generator.
+    const { compilePartition } = await import('./compile-partition.ts');
     return compilePartition(this, partition, context);
+  }
+
+  async probe(): Promise<DeviceProfile> {
+    return this.device.properties.isSoftware ? softwareProfile : measureProfile(this.gpu);
   }
 
   /** A buffer of constant arguments. */
@@ -92,7 +170,7 @@ export class WebGpuProvider implements ExecutionProvider {
       usage: bufferUsage.uniform | bufferUsage.copyTarget,
     });
     this.gpu.queue.writeBuffer(buffer, 0, words);
-    return new GpuBuffer(buffer, words.byteLength, -1);
+    return new GpuBuffer([buffer], words.byteLength, words.byteLength, -1);
   }
 
   async dispose(): Promise<void> {

@@ -285,10 +285,9 @@ function appendToCache(
   const before = ([b, h, t, d]: readonly Expr[]): Expr => {
     if (!ctx.hasInput(cache)) return constant(dtype, 0);
     const source = ctx.input(cache);
-    // A cache that keeps its size is the same buffer: what lies beyond its sequences stays as it is.
+    // What lies beyond the sequences stays as it is, so that past and present can be one buffer.
     if (past.equals(present)) return ctx.at(source, [b, h, t, d]);
-    const inside = and(lt(t, dimension(past)), lt(t, ends.past(b)));
-    return ctx.at(source, [b, h, t, d], { when: inside, otherwise: 0 });
+    return ctx.at(source, [b, h, t, d], { when: lt(t, dimension(past)), otherwise: 0 });
   };
   return ctx.scatter(
     dtype,

@@ -113,6 +113,14 @@ export const MRotaryEmbedding = defineOperator({
     if (sections.length !== 3) ctx.fail(`mrope_section must have 3 entries, not ${sections.length}.`);
     const pairs = sections.reduce((sum, size) => sum + size, 0);
     expectEqual(ctx, expectRank(ctx, cosTable, 2)[1], Dim.constant(pairs), 'the sizes of the cache and the sections');
+    const { num_heads: heads, rotary_embedding_dim: turned } = ctx.attributes;
+    const hidden = shape[shape.length - 1];
+    const whole = shape.length === 3 && heads > 0 ? hidden.floorDiv(heads) : hidden;
+    // Without a number of heads, rows of three axes hold as many as there is place for.
+    if (turned > 0 || shape.length === 4 || heads > 0) {
+      const size = turned > 0 ? Dim.constant(turned) : whole;
+      expectEqual(ctx, size, Dim.constant(2 * pairs), 'the size that is turned and twice the sections');
+    }
     return [tensorType(dtype, shape)];
   },
   lower(ctx) {

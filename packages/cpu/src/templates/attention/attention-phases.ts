@@ -11,6 +11,7 @@ import {
   type Expr,
   elementAt,
   elementAtOffset,
+  epilogueAxes,
   eq,
   type IndexAnalysis,
   type LoopHeader,
@@ -32,11 +33,10 @@ import {
   toIndex,
   variableValue,
 } from '@onnx-ts/tensor-ir';
+import type { Attention, Load } from '@onnx-ts/tensor-ir/attention';
 import { flatOffsetIn, flatten, offsetIn } from '../../schedule/flatten.ts';
-import { epilogueAxes, rowLets } from '../block-phases.ts';
-import type { Attention } from './attention.ts';
+import { rowLets } from '../block-phases.ts';
 import { mostBlockRows, panelColumns } from './block-product.ts';
-import type { Load } from './operand.ts';
 
 /** Keys of a block: its scores, keys and values stay in the caches. */
 export const blockKeys = 64;

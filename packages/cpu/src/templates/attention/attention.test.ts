@@ -18,13 +18,13 @@ import {
   type TensorBuffer,
   type TensorRef,
 } from '@onnx-ts/tensor-ir';
+import { type Attention, fuseAttention } from '@onnx-ts/tensor-ir/attention';
 import { describe, expect, it } from 'vitest';
 import { compareBuffers } from '../../../tests/check-kernel.ts';
 import { Random } from '../../../tests/random.ts';
 import { type AttentionCase, randomAttention } from '../../../tests/random-attention.ts';
 import { loadKernel } from '../../kernel/run-kernel.ts';
 import { disassemble } from '../../wasm/disassemble.ts';
-import { type Attention, fuseAttention } from './attention.ts';
 import { AttentionPhases } from './attention-phases.ts';
 import { emitTurnPanels } from './block-product.ts';
 import { compileAttention } from './emit-attention.ts';

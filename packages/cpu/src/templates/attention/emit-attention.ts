@@ -2,6 +2,7 @@
 // block, keeping the scores of one block in scratch memory (online softmax: Milakov and Gimelshein 2018; Dao et al. 2022).
 
 import { type Axis, Dim, IndexAnalysis, type LoopPhase, productOf, type TensorRef } from '@onnx-ts/tensor-ir';
+import type { Attention, Load } from '@onnx-ts/tensor-ir/attention';
 import { ArgumentWords } from '../../kernel/argument-words.ts';
 import { type CompiledKernel, errorReporter } from '../../kernel/compile-kernel.ts';
 import { emitPhase } from '../../kernel/emit-phase.ts';
@@ -12,11 +13,10 @@ import { offsetIn } from '../../schedule/flatten.ts';
 import { FunctionBuilder, type Local } from '../../wasm/function.ts';
 import type { FunctionRef } from '../../wasm/types.ts';
 import type { BlockTarget } from '../block-loop.ts';
-import type { Attention } from './attention.ts';
 import { AttentionPhases, blockKeys } from './attention-phases.ts';
 import { defineBlockProduct, defineDotProducts, emitTurnPanels, panelColumns } from './block-product.ts';
-import type { Load } from './operand.ts';
 import { emitPowers } from './powers.ts';
+import { defineTouch, touchedKeys } from './touch.ts';
 
 /** Rows up to which keys are read as they lie rather than packed. */
 const fewRows = 4;
@@ -236,6 +236,7 @@ class AttentionCode {
       const block = this.#local('block', this.#op('i32.mul', batch, size.keyBlocks));
       const firstKey = this.#local('first key', this.#op('i32.mul', batch, size.keys));
       const keys = f.local('i32', 'keys');
+      const touched = this.#local('touched', () => f.i32Const(0));
       f.block((done) => {
         f.loop((again) => {
           f.get(left);
@@ -243,6 +244,7 @@ class AttentionCode {
           f.brIf(done);
           this.#set(keys, () => f.i32Const(blockKeys));
           this.#minimum(keys, left);
+          this.#touch(size, { rows, left, touched, keyAt, valueAt }, at.scores);
           f.scope(() => this.#products(parts, size, at, { rows, keys, firstKey, keyAt }, call));
           f.scope(() => call(parts.logits, rowOf(block), rows));
           this.#powers(at, rows, keys);
@@ -251,11 +253,48 @@ class AttentionCode {
           this.#moveValues(size.valueStride, keys, valueAt);
           this.#set(firstKey, this.#add(firstKey, keys));
           this.#set(left, this.#op('i32.sub', left, keys));
+          this.#set(touched, this.#op('i32.sub', touched, keys));
           this.#set(block, this.#add(block, 1));
           f.br(again);
         });
       });
       f.scope(() => call(parts.finish, rowOf(batch), rows));
+    });
+  }
+
+  /**
+   * Brings keys and values of the blocks to come into the caches, when few rows read them: then what limits attention is the
+   * memory, which is quickest in long runs.
+   */
+  #touch(
+    size: Readonly<Record<'keyStride' | 'valueStride', Local>>,
+    c: Readonly<Record<'rows' | 'left' | 'touched' | 'keyAt' | 'valueAt', Local>>,
+    sink: Local,
+  ): void {
+    const f = this.#f;
+    const { features, columns, rowCount } = this.#phases;
+    const operands = [
+      { form: this.#keys, from: c.keyAt, stride: size.keyStride, width: features },
+      { form: this.#values, from: c.valueAt, stride: size.valueStride, width: columns },
+    ].filter(({ form }) => form.kind === 'rows');
+    if (operands.length === 0 || (rowCount.constant ?? 0) > fewRows) return;
+    f.get(c.touched);
+    f.op('i32.eqz');
+    this.#op('i32.le_s', c.rows, fewRows)();
+    f.op('i32.and');
+    f.if(() => {
+      const most = touchedKeys(Math.max(features, columns) * 4);
+      this.#set(c.touched, () => f.i32Const(Math.ceil(most / blockKeys) * blockKeys));
+      const keys = this.#local('keys to touch', () => f.get(c.touched));
+      this.#minimum(keys, c.left);
+      for (const { from, stride, width } of operands) {
+        f.get(from);
+        f.get(stride);
+        f.get(keys);
+        f.i32Const(width * 4);
+        f.get(sink);
+        f.call(defineTouch(this.#target.module));
+      }
     });
   }
 

@@ -41,11 +41,26 @@ function add(f: FunctionBuilder, local: Local, value: number | Local): void {
   f.set(local);
 }
 
+/** The image transform in a module, which has it once for blocks of one size. See `emitImageTransform`. */
+export function defineImageTransform({ module, relaxedSimd }: BlockTarget, sizes: BlockSizes): FunctionRef {
+  const key = ['winograd image', sizes.maps.size, sizes.tiles, sizes.channels, relaxedSimd].join(' ');
+  return module.defineOnce(key, () => emitImageTransform(sizes, relaxedSimd));
+}
+
+/** The result transform in a module, which has it once for blocks of one size. See `emitResultTransform`. */
+export function defineResultTransform({ module, relaxedSimd }: BlockTarget, sizes: BlockSizes): FunctionRef {
+  const key = ['winograd result', sizes.maps.size, sizes.tiles, relaxedSimd].join(' ');
+  return module.defineOnce(key, () => emitResultTransform(sizes, relaxedSimd));
+}
+
 /**
  * Function (table, between, out): transforms the pixels of one tile. Entry i of the table is the address of the first
  * channel of pixel i; `out` is where the tile's first element goes.
  */
-export function emitImageTransform({ maps, tiles, channels }: BlockSizes, relaxed: boolean): FunctionBuilder {
+export function emitImageTransform(
+  { maps, tiles, channels }: Pick<BlockSizes, 'maps' | 'tiles' | 'channels'>,
+  relaxed: boolean,
+): FunctionBuilder {
   const params = { table: 'i32', between: 'i32', out: 'i32' } as const;
   const f = new FunctionBuilder(`winograd_image_${maps.size}`, params);
   const [table, between, out] = f.params;
@@ -81,7 +96,10 @@ export function emitImageTransform({ maps, tiles, channels }: BlockSizes, relaxe
 /**
  * Function (products, between, out, pairs): transforms the products of one tile, `pairs` times eight columns, into rows of `blockColumns` results, one for each pixel.
  */
-export function emitResultTransform({ maps, tiles }: BlockSizes, relaxed: boolean): FunctionBuilder {
+export function emitResultTransform(
+  { maps, tiles }: Pick<BlockSizes, 'maps' | 'tiles'>,
+  relaxed: boolean,
+): FunctionBuilder {
   const params = { products: 'i32', between: 'i32', out: 'i32', pairs: 'i32' } as const;
   const f = new FunctionBuilder(`winograd_result_${maps.size}`, params);
   const [products, between, out, pairs] = f.params;

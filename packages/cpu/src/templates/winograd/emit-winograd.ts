@@ -28,13 +28,13 @@ import { FunctionBuilder, type Local } from '../../wasm/function.ts';
 import type { FunctionRef } from '../../wasm/types.ts';
 import type { BlockTarget } from '../block-loop.ts';
 import { fillOffset, newTable, rowLets, storeResult, tablePhase } from '../block-phases.ts';
-import { blockColumns, emitMicroKernel, turnRows } from '../micro-kernel.ts';
+import { blockColumns, defineMicroKernel, turnRows } from '../micro-kernel.ts';
 import {
   type BlockSizes,
+  defineImageTransform,
+  defineResultTransform,
   elementsOf,
-  emitImageTransform,
   emitProducts,
-  emitResultTransform,
   floatBytes,
 } from './emit-transforms.ts';
 import { tileCount, type Winograd } from './winograd.ts';
@@ -82,8 +82,8 @@ export function compileWinograd(winograd: Winograd, target: BlockTarget): Compil
   const parts: Parts = {
     table: tile.ref,
     epilogue: epilogue.ref,
-    image: target.module.define(emitImageTransform(cut, target.relaxedSimd)),
-    result: target.module.define(emitResultTransform(cut, target.relaxedSimd)),
+    image: defineImageTransform(target, cut),
+    result: defineResultTransform(target, cut),
     products: target.module.define(emitProducts(cut, microKernels(winograd, cut, target))),
   };
   const tensors = { operand: image.source as TensorRef, weights: winograd.weights.transformed, zeros, table, block };
@@ -151,7 +151,7 @@ function microKernels(
     if (last > 0) needed.add(last);
   }
   const options = { arithmetic: 'float32', panel: 'float32', relaxed: relaxedSimd, width } as const;
-  return new Map([...needed].map((rows) => [rows, module.define(emitMicroKernel(rows, options))]));
+  return new Map([...needed].map((rows) => [rows, defineMicroKernel(module, rows, options)]));
 }
 
 /** One tile for each tile of a column block: writes its pixels to the result. */

@@ -1,7 +1,7 @@
 // Operands of an attention: what they are made of, when a kernel in front only moves, converts or scales.
 
-import type { FusedProgram } from '@onnx-ts/tensor-ir';
-import { type Expr, type Kernel, type MapStage, rewrite, substituteAxes, type TensorRef } from '@onnx-ts/tensor-ir';
+import type { FusedProgram } from '../index.ts';
+import { type Expr, type Kernel, type MapStage, rewrite, substituteAxes, type TensorRef } from '../index.ts';
 import { throughView } from './view-index.ts';
 
 export type Load = Extract<Expr, { kind: 'load' }>;

@@ -1,4 +1,4 @@
-// Which browser the tests run in. Without one they are skipped, and fail under CI.
+// Which browser tests run in. Without one they are skipped, and fail under CI.
 
 import { existsSync } from 'node:fs';
 import { type Browser, chromium } from 'playwright-core';
@@ -18,7 +18,12 @@ if (browserPath === undefined) {
   console.warn(`SKIPPED: ${message}`);
 }
 
-export function launchBrowser(): Promise<Browser> {
+export interface BrowserOptions {
+  /** WebGPU, by a software adapter where the machine has no GPU. */
+  readonly webgpu?: boolean;
+}
+
+export function launchBrowser({ webgpu = false }: BrowserOptions = {}): Promise<Browser> {
   return chromium.launch({
     executablePath: browserPath!,
     headless: true,
@@ -29,6 +34,7 @@ export function launchBrowser(): Promise<Browser> {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...(webgpu ? ['--enable-unsafe-webgpu'] : []),
     ],
   });
 }

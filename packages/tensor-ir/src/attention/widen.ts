@@ -1,6 +1,6 @@
 // Narrow float arithmetic as float32 arithmetic: what the tensor IR computes anyway, without rounding in between.
 
-import { cast, constant, type Expr, type ExprType, rebuild } from '@onnx-ts/tensor-ir';
+import { cast, constant, type Expr, type ExprType, rebuild } from '../index.ts';
 
 const isNarrow = (type: ExprType): boolean => type === 'float16' || type === 'bfloat16';
 

@@ -1,6 +1,6 @@
 // Reads through a reshaped view: where an element of the view is in the tensor below it.
 
-import { add, Dim, dimension, div, type Expr, mod, mul, productOf } from '@onnx-ts/tensor-ir';
+import { add, Dim, dimension, div, type Expr, mod, mul, productOf } from '../index.ts';
 
 /**
  * The index into a row-major tensor of shape `below` that holds the same element as `index` of its view of shape `view`.

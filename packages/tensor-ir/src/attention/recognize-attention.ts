@@ -1,6 +1,7 @@
 // Recognises attention: a product whose rows go through a softmax into another product. Three or more kernels with the
 // scores in memory between them become one, in which a block of scores at a time is in memory.
 
+import { epilogueAxes } from '../epilogue.ts';
 import {
   type Axis,
   axesIn,
@@ -21,8 +22,7 @@ import {
   type TensorRef,
   toIndex,
   walk,
-} from '@onnx-ts/tensor-ir';
-import { epilogueAxes } from '../block-phases.ts';
+} from '../index.ts';
 import { bodyAt, inlinedFactor, type Load, scaledLoad, TensorUses } from './operand.ts';
 import { type RowSoftmax, readRowSoftmax, replaceLoads } from './row-softmax.ts';
 import { widen } from './widen.ts';

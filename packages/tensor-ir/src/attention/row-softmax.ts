@@ -15,7 +15,7 @@ import {
   select,
   substituteAxes,
   toIndex,
-} from '@onnx-ts/tensor-ir';
+} from '../index.ts';
 
 /** All expressions are in terms of `rows` and `lane`; loads of `peak` and `total` in them are at the row itself. */
 export interface RowSoftmax {

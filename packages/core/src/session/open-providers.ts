@@ -1,0 +1,94 @@
+// Finds out which of the providers can be used here, and opens them.
+
+import { OnnxTsError } from '../errors.ts';
+import type { DeviceInfo, ExecutionProvider, ProviderFactory } from '../provider/contract.ts';
+import { hostInfo } from './host-info.ts';
+import { budgetOf, placementOf, type SessionOptions } from './options.ts';
+
+export interface OpenedProvider {
+  readonly provider: ExecutionProvider;
+  /** Why it works with less than it could. */
+  readonly note: string | undefined;
+}
+
+/** A provider that is not open. */
+export interface LeftOut {
+  readonly id: string;
+  /** Name of its device, where it has one. */
+  readonly device: string | undefined;
+  readonly reason: string;
+}
+
+export interface OpenProviders {
+  /** In the order of the list. */
+  readonly opened: readonly OpenedProvider[];
+  readonly leftOut: readonly LeftOut[];
+}
+
+/**
+ * Where placement chooses among several, a provider that fails is left out, as is one whose device is a program on the
+ * processor: what computes there itself is faster.
+ * @throws OnnxTsError PROVIDER when none can be used, or one fails that is not to be chosen
+ */
+export async function openProviders(
+  factories: readonly ProviderFactory[],
+  options: SessionOptions,
+): Promise<OpenProviders> {
+  const opened: OpenedProvider[] = [];
+  const leftOut: LeftOut[] = [];
+  const { strategy, pins } = placementOf(options);
+  const isChoice = strategy === 'auto' && factories.length > 1;
+  const isPrecompiled = options.artifacts?.isPrecompiled === true;
+  const found: { readonly factory: ProviderFactory; readonly device: DeviceInfo }[] = [];
+  for (const factory of factories) {
+    const devices = await factory.discover({ ...hostInfo(), ...(isPrecompiled && { isPrecompiled }) });
+    const device = devices.find(({ usable }) => usable);
+    if (device) {
+      found.push({ factory, device });
+      continue;
+    }
+    const reason = devices.map((candidate) => candidate.reason).join('; ') || 'no device';
+    leftOut.push({ id: factory.id, device: devices.at(0)?.name, reason });
+  }
+  const isSoftware = ({ properties }: DeviceInfo): boolean => properties.isSoftware === true;
+  const hasOther = found.some(({ device }) => !isSoftware(device));
+  try {
+    for (const { factory, device } of found) {
+      const { id } = factory;
+      if (isChoice && hasOther && isSoftware(device) && !pins.some(({ provider }) => provider === id)) {
+        const reason = 'its device is a program on the processor, which is slower than using the processor itself';
+        leftOut.push({ id, device: device.name, reason });
+        continue;
+      }
+      try {
+        opened.push(await open(factory, device, options));
+      } catch (error) {
+        if (!isChoice) throw error;
+        leftOut.push({ id, device: device.name, reason: (error as Error).message });
+      }
+    }
+  } catch (error) {
+    await disposeAll(opened);
+    if (OnnxTsError.is(error)) throw error;
+    throw new OnnxTsError('PROVIDER', `a provider could not be opened: ${(error as Error).message}.`, { cause: error });
+  }
+  if (opened.length > 0) return { opened, leftOut };
+  const reasons = leftOut.map(({ id, reason }) => `${id}: ${reason}${reason.endsWith('.') ? '' : '.'}`);
+  throw new OnnxTsError('PROVIDER', `no provider can be used here. ${reasons.join(' ')}`);
+}
+
+async function open(factory: ProviderFactory, device: DeviceInfo, options: SessionOptions): Promise<OpenedProvider> {
+  const threads = options.threads ?? (options.intraOpNumThreads || undefined);
+  const memoryBudget = budgetOf(options, factory.id);
+  const provider = await factory.open(device, {
+    ...(threads !== undefined && { threads }),
+    ...(memoryBudget !== undefined && { memoryBudget }),
+    ...(options.enableProfiling && { profile: true }),
+    ...(options.artifacts?.isPrecompiled && { isPrecompiled: true }),
+  });
+  return { provider, note: provider.device.reason };
+}
+
+export async function disposeAll(opened: readonly OpenedProvider[]): Promise<void> {
+  for (const { provider } of opened) await provider.dispose();
+}
