@@ -1,3 +1,4 @@
+import { runConformance } from '@onnx-ts/conformance';
 import { createSession, reference, Tensor } from '@onnx-ts/core';
 import { encodeModel } from '@onnx-ts/onnx-proto';
 import { expect, it } from 'vitest';
@@ -48,4 +49,12 @@ it('runs its operators on its own kernels and the rest elsewhere', async () => {
     ['plain', ['MatMul', 'Relu']],
     ['reference', ['Softmax']],
   ]);
+});
+
+it('passes the conformance kit', async () => {
+  // All cases: onnx-ts conformance --provider examples/custom-provider/provider.ts
+  const report = await runConformance(plainKernels(), { perGenerator: 1, graphs: 10 });
+  expect(report.results.filter(({ outcome }) => outcome === 'fail' || outcome === 'error')).toEqual([]);
+  expect(report.findings).toEqual([]);
+  expect(report.counts.pass).toBeGreaterThanOrEqual(34);
 });

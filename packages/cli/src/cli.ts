@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { RuntimeError } from './bench/runtime-process.ts';
 import { addAotCommand } from './commands/aot.ts';
 import { addBenchCommand } from './commands/bench.ts';
+import { addConformanceCommand } from './commands/conformance.ts';
 import { addCoverageCommand } from './commands/coverage.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addInspectCommand } from './commands/inspect.ts';
@@ -50,6 +51,7 @@ export async function runCli(args: readonly string[]): Promise<number> {
   addRunCommand(program);
   addTestCommand(program, finish);
   addCoverageCommand(program, finish);
+  addConformanceCommand(program, finish);
   addBenchCommand(program, finish);
   addInspectCommand(program);
   addExplainCommand(program);

@@ -36,13 +36,15 @@ export interface BuilderOptions {
   readonly version: OperatorVersion | undefined;
   /** True when the other side is not ours: cases that are known to end its process are left out. */
   readonly isPeer: boolean;
+  /** Absent means an empty graph of its own. */
+  readonly graph?: GraphBuilder;
 }
 
 export class CaseBuilder {
   readonly draws: Draws;
   readonly opset: number;
   readonly isPeer: boolean;
-  readonly graph = new GraphBuilder();
+  readonly graph: GraphBuilder;
   readonly feeds: Record<string, HostValue> = {};
   tolerance: Tolerance = exact;
   /** False leaves no rank open: nothing then has to wait for the run. */
@@ -51,10 +53,10 @@ export class CaseBuilder {
   resizes = true;
   readonly #version: OperatorVersion | undefined;
   readonly #declared = new Map<string, readonly DeclaredDim[] | undefined>();
-  #symbols = 0;
   #twin: MessageInput<ModelProto> | undefined;
 
-  constructor({ draws, opset, version, isPeer }: BuilderOptions) {
+  constructor({ draws, opset, version, isPeer, graph = new GraphBuilder() }: BuilderOptions) {
+    this.graph = graph;
     this.draws = draws;
     this.opset = opset;
     this.isPeer = isPeer;
@@ -164,7 +166,7 @@ export class CaseBuilder {
       const form = style < 8 ? 1 : this.draws.below(4);
       if (form === 0) return size;
       // Sizes of one name are equal, and equal sizes often have one name.
-      if (form < 3) return this.draws.below(3) < 2 ? `n${size}` : `s${this.#symbols++}`;
+      if (form < 3) return this.draws.below(3) < 2 ? `n${size}` : this.graph.freshName('s');
       return undefined;
     });
   }

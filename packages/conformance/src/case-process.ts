@@ -4,9 +4,10 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FromWorker, ToWorker } from './case-worker.ts';
+import { type CaseSource, makeCase } from './make-case.ts';
 import { printCase } from './print-case.ts';
-import { type CaseSource, makeCase, type Verdict } from './run-cases.ts';
-import type { RuntimeId } from './runtimes.ts';
+import type { Verdict } from './run-cases.ts';
+import { isPeer, type RuntimeId } from './runtimes.ts';
 
 /** A process that holds more is replaced after its case. */
 const largestMemory = 1.5e9;
@@ -28,7 +29,7 @@ export class CaseProcess {
     this.#child ??= this.#start();
     const child = this.#child;
     const failed = (outcome: 'error' | 'timeout', reason: string): Verdict => {
-      const test = makeCase(source, this.#against);
+      const test = makeCase(source, { isPeer: isPeer(this.#against) });
       return { outcome, op: test.op, reason, text: printCase(test), choices: test.choices };
     };
     return await new Promise<Verdict>((resolve) => {

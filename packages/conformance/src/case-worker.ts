@@ -1,7 +1,8 @@
 // The process in which cases run, so that one that hangs or crashes takes nothing else with it. Its parent is
 // case-process.ts.
 
-import { type CaseSource, judge, type Verdict } from './run-cases.ts';
+import type { CaseSource } from './make-case.ts';
+import { judge, type Verdict } from './run-cases.ts';
 import type { RuntimeId } from './runtimes.ts';
 
 export interface ToWorker {

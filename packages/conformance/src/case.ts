@@ -13,6 +13,8 @@ export interface Tolerance {
   readonly absolute: number;
   /** Steps that an integer may be off: for results that were rounded from inexact numbers. */
   readonly integers: number;
+  /** Part of the expected magnitude, for cases from elsewhere, which state it so. */
+  readonly relative?: number;
 }
 
 export const exact: Tolerance = { ulps: 0, spread: 0, absolute: 0, integers: 0 };

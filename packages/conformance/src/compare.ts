@@ -93,12 +93,13 @@ function realComparison(type: DType, want: ArrayLike<number>, tolerance: Toleran
   }
   // Inexact functions may give 0 for what is below the normal numbers.
   const smallest = tolerance.ulps > 1 && least < 1e-30 ? least : 0;
+  const { relative = 0 } = tolerance;
   const everywhere = tolerance.absolute + smallest + (tolerance.spread > 0 ? tolerance.spread * epsilon * largest : 0);
   return (a: number, e: number): boolean => {
     if (a === e || (Number.isNaN(a) && Number.isNaN(e))) return true;
     const error = Math.abs(a - e);
     if (!(error < Infinity)) return isAtEnd(type, a, e, tolerance);
-    return error <= everywhere + tolerance.ulps * epsilon * Math.max(Math.abs(e), least);
+    return error <= everywhere + relative * Math.abs(e) + tolerance.ulps * epsilon * Math.max(Math.abs(e), least);
   };
 }
 

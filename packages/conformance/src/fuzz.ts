@@ -3,13 +3,14 @@
 //   npm run fuzz -w @onnx-ts/conformance -- --family conv --cases 5000 --seed 1 --against cpu
 //
 // --family all, or several separated by commas; --only Conv takes one generator of the family; --against cpu, cpu2 (two
-// threads) webgpu or onnxruntime-node; --choices 1,2,3 repeats one recorded case; --stop N ends a family after N findings.
+// threads), webgpu, webgpu-hardware or onnxruntime-node; --choices 1,2,3 repeats one recorded case; --stop N ends a family after N findings.
 
 import { parseArgs } from 'node:util';
 import { CaseProcess } from './case-process.ts';
 import { families } from './families.ts';
 import { knownDifference } from './known-differences.ts';
-import type { CaseSource, Outcome, Verdict } from './run-cases.ts';
+import type { CaseSource } from './make-case.ts';
+import type { Outcome, Verdict } from './run-cases.ts';
 import { type RuntimeId, runtimeIds } from './runtimes.ts';
 import { shrink } from './shrink.ts';
 

@@ -1,14 +1,11 @@
-// Makes cases from choices and judges them: two runtimes, one verdict.
+// Judges cases: two runtimes, one verdict.
 
 import { OnnxTsError } from '@onnx-ts/core';
-import { type Family, operatorOf, type RandomCase, type Tolerance } from './case.ts';
-import { CaseBuilder } from './case-builder.ts';
+import type { RandomCase, Tolerance } from './case.ts';
 import { differenceOf, scaleOf } from './compare.ts';
-import { families } from './families.ts';
+import { type CaseSource, type MadeCase, makeCase } from './make-case.ts';
 import { printCase } from './print-case.ts';
-import { Draws } from './random.ts';
 import { type AllResults, isPeer, NotSupported, type Results, type RuntimeId, runOn } from './runtimes.ts';
-import { latestOpset, oldestOpset, versionsOf } from './schemas.ts';
 
 /**
  * - `pass`: both agree;
@@ -28,66 +25,17 @@ export interface Verdict {
   readonly choices: readonly number[];
 }
 
-/** Where a case comes from: a seed, or choices that were recorded earlier. */
-export interface CaseSource {
-  readonly family: string;
-  readonly seed: number;
-  readonly choices?: readonly number[];
-  /** Only this generator of the family. */
-  readonly only?: string;
-}
-
-export function makeCase(source: CaseSource, against: RuntimeId): RandomCase & { readonly choices: readonly number[] } {
-  const family = families.find((item) => item.name === source.family);
-  if (!family) throw new TypeError(`there is no family "${source.family}"`);
-  const draws = source.choices ? Draws.replay(source.choices) : Draws.seeded(source.seed);
-  const key = chooseGenerator(family, draws, source.only);
-  const place = operatorOf(key);
-  const [first, last] = family.opsets ?? [oldestOpset, latestOpset];
-  const versions = versionsOf(place.op, place.domain, first, last);
-  // Older versions now and then; the newest operator set is not the most common one.
-  const version = versions.length > 1 && draws.below(3) === 2 ? draws.pick(versions) : versions[0];
-  const floor = Math.max(place.domain === '' ? (version?.since ?? 13) : 13, first);
-  const newest = Math.min(last, isPeer(against) ? newestPeerOpset : latestOpset);
-  const until = place.domain === '' ? Math.min(version?.until ?? latestOpset, newest) : 24;
-  const opset = draws.between(floor, Math.max(floor, until));
-  const builder = new CaseBuilder({ draws, opset, version, isPeer: isPeer(against) });
-  family.cases[key](builder);
-  const model = builder.message(new Set(builder.graph.nodes.map((node) => node.domain ?? '')));
-  const otherFeeds = isPeer(against) ? undefined : builder.otherFeeds();
-  return {
-    family: family.name,
-    op: key,
-    model,
-    feeds: builder.feeds,
-    ...(otherFeeds && { otherFeeds }),
-    ...(builder.twin && { twin: builder.twin }),
-    tolerance: builder.tolerance,
-    choices: draws.choices,
-  };
-}
-
-/** What a peer knows for certain. */
-const newestPeerOpset = 26;
-
 /** Other implementations of a function come with errors of their own. */
 function peerTolerance({ ulps, spread, ...rest }: Tolerance): Tolerance {
   if (ulps === 0 && spread === 0) return { ulps, spread, ...rest };
   return { ulps: ulps * 2 + 4, spread: spread * 2 + 1, ...rest };
 }
 
-function chooseGenerator(family: Family, draws: Draws, only: string | undefined): string {
-  const keys = Object.keys(family.cases);
-  const allowed = only === undefined ? keys : keys.filter((key) => key === only);
-  if (allowed.length === 0) throw new TypeError(`"${family.name}" has no generator "${only}"`);
-  return draws.pick(allowed);
-}
-
 /** Never throws. */
 export async function judge(source: CaseSource, against: RuntimeId): Promise<Verdict> {
-  let test: ReturnType<typeof makeCase>;
+  let test: MadeCase;
   try {
-    test = makeCase(source, against);
+    test = makeCase(source, { isPeer: isPeer(against) });
   } catch (error) {
     return {
       outcome: 'error',

@@ -2,7 +2,6 @@
 
 import { createSession, type HostValue, OnnxTsError, type ProviderFactory, reference, Tensor } from '@onnx-ts/core';
 import { codeOfDType } from '@onnx-ts/core/internal';
-import { cpu } from '@onnx-ts/cpu';
 import { encodeModel, type MessageInput, type ModelProto, type NodeProto } from '@onnx-ts/onnx-proto';
 import type { DType } from '@onnx-ts/tensor-ir';
 import type { RandomCase } from './case.ts';
@@ -13,7 +12,7 @@ export type Results = Readonly<Record<string, HostValue>>;
 /** Thrown where a runtime lacks something: the case is then unsupported, not wrong. */
 export class NotSupported extends Error {}
 
-export const runtimeIds = ['reference', 'cpu', 'cpu2', 'webgpu', 'onnxruntime-node'] as const;
+export const runtimeIds = ['reference', 'cpu', 'cpu2', 'webgpu', 'webgpu-hardware', 'onnxruntime-node'] as const;
 export type RuntimeId = (typeof runtimeIds)[number];
 
 export function isPeer(id: RuntimeId): boolean {
@@ -29,12 +28,15 @@ export async function runOn(id: RuntimeId, test: RandomCase, expected?: AllResul
     case 'reference':
       return runOurs(reference(), test, false);
     case 'cpu':
-      return runOurs(cpu({ threads: 1 }), test, expected?.[1] !== undefined);
-    case 'cpu2':
-      return runOurs(cpu({ threads: 2 }), test, expected?.[1] !== undefined);
-    case 'webgpu': {
+    case 'cpu2': {
+      const { cpu } = await import('@onnx-ts/cpu');
+      return runOurs(cpu({ threads: id === 'cpu' ? 1 : 2 }), test, expected?.[1] !== undefined);
+    }
+    case 'webgpu':
+    case 'webgpu-hardware': {
       const { webgpu } = await import('@onnx-ts/webgpu');
-      return runOurs(webgpu(), test, expected?.[1] !== undefined);
+      // The shaders of graphics processors, whatever executes them here.
+      return runOurs(webgpu(id === 'webgpu' ? {} : { shaders: 'hardware' }), test, expected?.[1] !== undefined);
     }
     case 'onnxruntime-node':
       return [await runPeer(test, expected![0]), undefined];
