@@ -54,7 +54,8 @@ describe.each(Object.entries(scenarios))('%s', (_, devices) => {
   });
 
   // What fits into memory is another problem (packing a knapsack), which cuts do not solve.
-  it.skipIf(devices.some(({ budget }) => budget < Infinity))('finds nearly all by cuts and single steps', () => {
+  if (devices.some(({ budget }) => budget < Infinity)) return;
+  it('finds nearly all by cuts and single steps', () => {
     let missed = 0;
     for (let seed = 1; seed <= count; seed++) {
       const problem = randomProblem(seed, sizeFor(seed, devices.length), devices);
