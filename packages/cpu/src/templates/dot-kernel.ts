@@ -1,9 +1,9 @@
-// The innermost loop of products with weights of 4-bit fields: a few rows of A by a group of columns.
+// The innermost loop of products with weights of 1 to 8 bits: a few rows of A by a group of columns.
 //
 // A vector of weights holds four bytes of each of four columns. Bytes of A: fields are the 7-bit operand of the byte
 // products, so that no sum of two products leaves 16 bits on any machine, and eight of them stay within 16 bits too; lanes
 // of the sums are columns. Floats of A: fields become float32 by a table of their upper halves; lanes of the sums are
-// elements along K.
+// elements along K. Fields of 8 bits are converted instead of looked up, and meet floats only.
 
 import { FunctionBuilder, type Local } from '../wasm/function.ts';
 
@@ -13,17 +13,19 @@ export const groupColumns = 8;
 /** Bytes of each column that lie side by side in a group. */
 export const columnBytes = 4;
 
-/** Steps of `columnBytes` whose products with bytes can be added up in 16 bits: 4 · 2 · 2 · 15 · 127 < 2¹⁵. */
+/** Steps of `columnBytes` whose products with bytes can be added up in 16 bits: 4 · 2 · 2 · 15 · 127 < 2¹⁵ for 4 bits. */
 const stepsPerSum = 4;
 
 export interface DotKernelOptions {
   readonly rows: number;
-  /** Bytes of a block's fields in one column: a multiple of 16. */
+  /** Bits of a field: 1, 2 or 4, or 8 with factors of float32. */
+  readonly bits: number;
+  /** Bytes of a block's fields in one column: a multiple of `columnBytes`. */
   readonly blockBytes: number;
   readonly factors: 'int8' | 'float32';
   /**
-   * The zero point of all blocks, an integer below 16; undefined when a table has them, times their scales. Bytes of A leave
-   * it to their sums, which have it as a factor.
+   * The zero point of all blocks, an integer that a field can hold; undefined when a table has them, times their scales.
+   * Bytes of A leave it to their sums, which have it as a factor.
    */
   readonly zero: number | undefined;
   readonly relaxed: boolean;
@@ -102,11 +104,11 @@ function vectorConstant(f: FunctionBuilder, name: string, write: () => void): Lo
 }
 
 /** target = one field of each byte of 16 bytes at weight + offset. */
-function loadField(f: FunctionBuilder, weight: Local, offset: number, half: number, mask: Local, target: Local): void {
+function loadField(f: FunctionBuilder, weight: Local, offset: number, shift: number, mask: Local, target: Local): void {
   f.get(weight);
   f.load('v128.load', offset, 1);
-  if (half === 1) {
-    f.i32Const(4);
+  if (shift > 0) {
+    f.i32Const(shift);
     f.op('i16x8.shr_u');
   }
   f.get(mask);
@@ -129,7 +131,7 @@ function forBlocks(f: FunctionBuilder, blocks: Local, body: () => void): void {
 
 function emitBytes(f: FunctionBuilder, o: DotKernelOptions): void {
   const [a, aStride, aScale, aSum, tableStride, weight, scale, zeros, blocks, out, outStride] = f.params;
-  const mask = vectorConstant(f, 'mask', () => f.lanesConst('i8x16', 15));
+  const mask = vectorConstant(f, 'mask', () => f.lanesConst('i8x16', (1 << o.bits) - 1));
   const ones = vectorConstant(f, 'ones', () => f.lanesConst('i16x8', 1));
   const rows = {
     a: strided(f, a, aStride, o.rows, 'a'),
@@ -152,6 +154,7 @@ function emitBytes(f: FunctionBuilder, o: DotKernelOptions): void {
       }
     }
   }
+  const fieldCount = 8 / o.bits;
   const steps = o.blockBytes / columnBytes;
   const stepBytes = groupColumns * columnBytes;
   const splat = (pointer: Local): void => {
@@ -175,19 +178,19 @@ function emitBytes(f: FunctionBuilder, o: DotKernelOptions): void {
   forBlocks(f, blocks, () => {
     for (let step = 0; step < steps; step++) {
       const isFirst = step % stepsPerSum === 0;
-      for (const half of [0, 1]) {
+      for (let at = 0; at < fieldCount; at++) {
         for (const [vector, field] of fields.entries()) {
-          loadField(f, weight, step * stepBytes + vector * 16, half, mask, field);
+          loadField(f, weight, step * stepBytes + vector * 16, at * o.bits, mask, field);
         }
         for (let r = 0; r < o.rows; r++) {
           f.get(rows.a[r]);
-          f.load('v128.load32_splat', half * o.blockBytes + step * columnBytes, 4);
+          f.load('v128.load32_splat', at * o.blockBytes + step * columnBytes, 4);
           f.set(word);
           for (const [vector, field] of fields.entries()) {
             f.get(word);
             f.get(field);
             f.op('i16x8.relaxed_dot_i8x16_i7x16_s');
-            if (!isFirst || half > 0) {
+            if (!isFirst || at > 0) {
               f.get(short[r * 2 + vector]);
               f.op('i16x8.add');
             }
@@ -195,7 +198,7 @@ function emitBytes(f: FunctionBuilder, o: DotKernelOptions): void {
           }
         }
       }
-      if (step % stepsPerSum < stepsPerSum - 1) continue;
+      if (step % stepsPerSum < stepsPerSum - 1 && step < steps - 1) continue;
       for (let r = 0; r < o.rows; r++) {
         for (const vector of [0, 1]) {
           f.get(short[r * 2 + vector]);
@@ -203,7 +206,7 @@ function emitBytes(f: FunctionBuilder, o: DotKernelOptions): void {
           f.op('i32x4.dot_i16x8_s');
           f.op('f32x4.convert_i32x4_s');
           splat(rows.scale[r]);
-          if (step === stepsPerSum - 1 && o.zero !== undefined) {
+          if (step < stepsPerSum && o.zero !== undefined) {
             splat(rows.sum[r]);
             f.set(total);
             multiplyAdd(f, total, o.relaxed);
@@ -223,7 +226,7 @@ function emitBytes(f: FunctionBuilder, o: DotKernelOptions): void {
       }
       advance(f, zeros, groupColumns * 4);
     }
-    for (const pointer of rows.a) advance(f, pointer, 2 * o.blockBytes);
+    for (const pointer of rows.a) advance(f, pointer, fieldCount * o.blockBytes);
     for (const pointer of [...rows.scale, ...rows.sum]) advance(f, pointer, 4);
     advance(f, weight, steps * stepBytes);
     advance(f, scale, groupColumns * 4);
@@ -250,15 +253,73 @@ function upperHalves(zero: number): number[] {
   return Array.from({ length: 16 }, (_, value) => new Uint32Array(new Float32Array([value - zero]).buffer)[0] >>> 16);
 }
 
+/**
+ * Reads one field of each of the 16 bytes at weight + offset; the result puts those of a column, less the zero point, on the
+ * stack as float32.
+ */
+type NumberReader = (weight: Local, offset: number, at: number) => (column: number) => void;
+
+function lookedUpFields(f: FunctionBuilder, o: DotKernelOptions, mask: Local, nothing: Local): NumberReader {
+  const table = upperHalves(o.zero ?? 0);
+  const lowBytes = vectorConstant(f, 'low', () => f.v128Const(table.map((half) => half & 255)));
+  const highBytes = vectorConstant(f, 'high', () => f.v128Const(table.map((half) => half >>> 8)));
+  const swizzle = o.relaxed ? 'i8x16.relaxed_swizzle' : 'i8x16.swizzle';
+  const [field, low, high] = f.locals(3, 'v128');
+  return (weight, offset, at) => {
+    loadField(f, weight, offset, at * o.bits, mask, field);
+    for (const [bytes, target] of [
+      [lowBytes, low],
+      [highBytes, high],
+    ]) {
+      f.get(bytes);
+      f.get(field);
+      f.op(swizzle);
+      f.set(target);
+    }
+    f.get(low);
+    f.get(high);
+    f.shuffle(interleaveHigh8);
+    f.get(low);
+    f.get(high);
+    f.shuffle(interleaveLow8);
+    f.set(low);
+    f.set(high);
+    return (column) => {
+      f.get(nothing);
+      f.get(column < 2 ? low : high);
+      f.shuffle(column % 2 === 0 ? interleaveLow16 : interleaveHigh16);
+    };
+  };
+}
+
+function convertedBytes(f: FunctionBuilder, { zero = 0 }: DotKernelOptions): NumberReader {
+  const zeros = vectorConstant(f, 'zeros', () => f.lanesConst('i16x8', zero));
+  const words = f.locals(2, 'v128', 'word');
+  return (weight, offset) => {
+    for (const [half, word] of words.entries()) {
+      f.get(weight);
+      f.load('v128.load8x8_u', offset + half * 8, 1);
+      if (zero !== 0) {
+        f.get(zeros);
+        f.op('i16x8.sub');
+      }
+      f.set(word);
+    }
+    return (column) => {
+      f.get(words[column >> 1]);
+      f.op(column % 2 === 0 ? 'i32x4.extend_low_i16x8_s' : 'i32x4.extend_high_i16x8_s');
+      f.op('f32x4.convert_i32x4_s');
+    };
+  };
+}
+
 /** One vector of columns at a time, so that the sums of its columns and rows stay in registers. */
 function emitFloats(f: FunctionBuilder, o: DotKernelOptions): void {
   const [a, aStride, , aSum, tableStride, weight, scale, zeros, blocks, out, outStride] = f.params;
-  const table = upperHalves(o.zero ?? 0);
-  const mask = vectorConstant(f, 'mask', () => f.lanesConst('i8x16', 15));
-  const lowBytes = vectorConstant(f, 'low', () => f.v128Const(table.map((half) => half & 255)));
-  const highBytes = vectorConstant(f, 'high', () => f.v128Const(table.map((half) => half >>> 8)));
+  const mask = vectorConstant(f, 'mask', () => f.lanesConst('i8x16', (1 << o.bits) - 1));
   const nothing = vectorConstant(f, 'zero', () => f.lanesConst('i32x4', 0));
-  const swizzle = o.relaxed ? 'i8x16.relaxed_swizzle' : 'i8x16.swizzle';
+  const numberOf = o.bits === 8 ? convertedBytes(f, o) : lookedUpFields(f, o, mask, nothing);
+  const fieldCount = 8 / o.bits;
   const steps = o.blockBytes / columnBytes;
   const stepBytes = groupColumns * columnBytes;
   for (const vector of [0, 1]) {
@@ -280,37 +341,18 @@ function emitFloats(f: FunctionBuilder, o: DotKernelOptions): void {
       }
       forBlocks(f, blocks, () => {
         const parts = f.locals(o.rows * 4, 'v128', 'part');
-        const [field, low, high, number] = f.locals(4, 'v128');
+        const number = f.local('v128');
         for (let step = 0; step < steps; step++) {
-          for (const half of [0, 1]) {
-            loadField(f, weightAt, step * stepBytes + vector * 16, half, mask, field);
-            for (const [bytes, target] of [
-              [lowBytes, low],
-              [highBytes, high],
-            ]) {
-              f.get(bytes);
-              f.get(field);
-              f.op(swizzle);
-              f.set(target);
-            }
-            f.get(low);
-            f.get(high);
-            f.shuffle(interleaveHigh8);
-            f.get(low);
-            f.get(high);
-            f.shuffle(interleaveLow8);
-            f.set(low);
-            f.set(high);
+          for (let at = 0; at < fieldCount; at++) {
+            const writeNumber = numberOf(weightAt, step * stepBytes + vector * 16, at);
             for (let c = 0; c < 4; c++) {
-              f.get(nothing);
-              f.get(c < 2 ? low : high);
-              f.shuffle(c % 2 === 0 ? interleaveLow16 : interleaveHigh16);
+              writeNumber(c);
               f.set(number);
               for (let r = 0; r < o.rows; r++) {
                 f.get(number);
                 f.get(rows.a[r]);
-                f.load('v128.load', (half * o.blockBytes + step * columnBytes) * 4, 4);
-                if (step === 0 && half === 0) {
+                f.load('v128.load', (at * o.blockBytes + step * columnBytes) * 4, 4);
+                if (step === 0 && at === 0) {
                   f.op('f32x4.mul');
                   f.set(parts[r * 4 + c]);
                 } else multiplyAdd(f, parts[r * 4 + c], o.relaxed);
@@ -335,7 +377,7 @@ function emitFloats(f: FunctionBuilder, o: DotKernelOptions): void {
             multiplyAdd(f, sums[r * 4 + c], o.relaxed);
           }
         }
-        for (const pointer of rows.a) advance(f, pointer, 8 * o.blockBytes);
+        for (const pointer of rows.a) advance(f, pointer, 4 * fieldCount * o.blockBytes);
         for (const pointer of rows.sum) advance(f, pointer, 4);
         advance(f, weightAt, steps * stepBytes);
         for (const pointer of [scaleAt, zerosAt]) advance(f, pointer, groupColumns * 4);

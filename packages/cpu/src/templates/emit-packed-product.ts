@@ -1,4 +1,4 @@
-// Code for products with weights of 4-bit fields: the loops over blocks of the result around the dot kernel.
+// Code for products with weights of 1 to 8 bits: the loops over blocks of the result around the dot kernel.
 //
 // A tile is one block of `blockRows` × `blockColumns`. Its weights are read from memory once and stay in the second-level
 // cache while all its rows pass over them; the epilogue runs on the block as in other products.
@@ -38,8 +38,8 @@ export function compilePackedProduct(product: PackedProduct, target: BlockTarget
   const epilogue = target.module.define(written.f);
   const f = emitTiles(product, target, words, block, epilogue);
   const rows = rowCountOf(product);
-  const { column, byte } = product;
-  const perColumn = product.block.size.mul(byte.size).mul(2);
+  const { column, byte, bits } = product;
+  const perColumn = product.block.size.mul(byte.size).mul(8 / bits);
   return {
     phases: [
       {
@@ -67,13 +67,14 @@ function emitTiles(
   block: TensorRef,
   epilogue: FunctionRef,
 ): FunctionBuilder {
-  const { head, column, byte, zero, a, aScale, aSum, weight, scale } = product;
+  const { head, column, byte, bits, zero, a, aScale, aSum, weight, scale } = product;
   const rowCount = rowCountOf(product);
   const blockBytes = byte.size.constant!;
   const blocks = product.block.size.constant!;
   const isBytes = aScale !== undefined;
   const factors = isBytes ? 'int8' : 'float32';
   const options = {
+    bits,
     blockBytes,
     factors,
     zero: typeof zero === 'number' ? zero : undefined,
@@ -132,7 +133,7 @@ function emitTiles(
     f.i32Const(blockRows);
     f.op('i32.div_u');
   });
-  const aStride = blocks * blockBytes * (isBytes ? 2 : 8);
+  const aStride = blocks * blockBytes * (8 / bits) * (isBytes ? 1 : 4);
   const minimum = (local: Local, limit: Local): void => {
     f.get(local);
     f.get(limit);

@@ -1,9 +1,10 @@
-// Recognises products with a weight of 4-bit fields in blocks that share a scale (MatMulNBits), and prepares them.
+// Recognises products with a weight of 1 to 8 bits in blocks that share a scale (MatMulNBits), and prepares them.
 //
-// The weight keeps its bytes, two fields each, low half first; they are reordered once so that groups of columns are read
-// in one stream. The rows of A are put into the order of the fields, [block][field][byte], so that one vector of bytes gives
-// two vectors of factors that meet theirs; where less accuracy is allowed they are also rounded to 8 bits with a scale for
-// each block. The zero points cost little in the loop: Σ a (q − z) s = Σ a q s − Σ over blocks of (z s) Σ a.
+// The weight keeps its bytes, each of one or more fields, lowest bits first; they are reordered once so that groups of
+// columns are read in one stream. The rows of A are put into the order of the fields, [block][field][byte], so that one
+// vector of bytes gives vectors of factors that meet theirs; where less accuracy is allowed and fields are smaller than a
+// byte they are also rounded to 8 bits with a scale for each block. The zero points cost little in the loop:
+// Σ a (q − z) s = Σ a q s − Σ over blocks of (z s) Σ a.
 
 import {
   type Axis,
@@ -58,6 +59,8 @@ export interface PackedProduct extends BlockShape {
   readonly zero: number | TensorRef;
   readonly block: Axis;
   readonly byte: Axis;
+  /** Bits of a field: 1, 2, 4 or 8. */
+  readonly bits: number;
 }
 
 export interface PreparedPackedProduct {
@@ -72,6 +75,7 @@ interface Weight {
   readonly block: Axis;
   readonly byte: Axis;
   readonly field: Axis;
+  readonly bits: number;
   /** Its number, as float32. */
   readonly field32: Expr;
   readonly zero: Expr;
@@ -97,9 +101,9 @@ export function preparePackedProduct(kernel: Kernel, allowsBytes: boolean): Prep
   const rows = head.axes.filter((axis) => axis !== column && inA.has(axis) && !axis.size.is(1));
   const batch = head.axes.filter((axis) => axis !== column && !rows.includes(axis));
   if (batch.some((axis) => !axis.size.is(1))) return undefined;
-  if (weight.zero.kind === 'const' && !isField(Number(weight.zero.value))) return undefined;
+  if (weight.zero.kind === 'const' && !isField(Number(weight.zero.value), weight.bits)) return undefined;
   const parts = { head, epilogue, output, batch, rows, column };
-  const { block, field, byte } = weight;
+  const { block, field, byte, bits } = weight;
   const before: Kernel[] = [];
   const grouped = (e: Expr, name: string, inner: readonly Axis[], at: ReadonlyMap<Axis, Expr>): TensorRef => {
     const group = newAxis('g', column.size.ceilDiv(groupColumns));
@@ -128,7 +132,7 @@ export function preparePackedProduct(kernel: Kernel, allowsBytes: boolean): Prep
     a,
     rows,
     { block, field, byte },
-    allowsBytes,
+    allowsBytes && bits < 8,
     typeof zero === 'number' ? zero : 1,
   );
   before.push(prepared.kernel);
@@ -172,6 +176,7 @@ export function preparePackedProduct(kernel: Kernel, allowsBytes: boolean): Prep
     zero,
     block,
     byte,
+    bits,
   };
   return { product, before, locals: before.flatMap((made) => made.outputs.map(({ tensor }) => tensor)) };
 }
@@ -185,21 +190,18 @@ function weightOf(e: Expr, head: ReduceStage): Weight | undefined {
   if (e.kind !== 'binary' || e.op !== 'mul' || e.a.kind !== 'binary' || e.a.op !== 'sub') return undefined;
   const { b: scale } = e;
   const { b: zero } = e.a;
-  const masked = strip(e.a.a);
-  if (masked.kind !== 'binary' || masked.op !== 'and' || masked.a.kind !== 'binary' || masked.a.op !== 'shr')
-    return undefined;
-  if (masked.b.kind !== 'const' || Number(masked.b.value) !== 15) return undefined;
-  const load = masked.a.a;
-  const shift = strip(masked.a.b);
+  const value = strip(e.a.a);
+  const fields = fieldsOf(value, head);
+  if (!fields) return undefined;
+  const { load, field, bits } = fields;
   if (load.kind !== 'load' || load.source.kind !== 'tensor' || load.guard || load.type !== 'uint8') return undefined;
   if (load.source.order || load.index.length !== 3 || !load.source.isConstant) return undefined;
-  if (shift.kind !== 'binary' || shift.op !== 'mul' || !isNumber(shift.b, 4)) return undefined;
-  const [block, byte, field] = [axisOf(load.index[1]), axisOf(load.index[2]), axisOf(shift.a)];
+  const [block, byte] = [axisOf(load.index[1]), axisOf(load.index[2])];
   const column = axisOf(load.index[0]);
-  if (!block || !byte || !field || !column || !head.axes.includes(column) || !field.size.is(2)) return undefined;
+  if (!block || !byte || !column || !head.axes.includes(column) || !field.size.is(8 / bits)) return undefined;
   if (![block, byte, field].every((axis) => head.over.includes(axis))) return undefined;
   const bytes = byte.size.constant;
-  if (bytes === undefined || bytes % 16 !== 0 || block.size.constant === undefined) return undefined;
+  if (bytes === undefined || bytes % columnBytes !== 0 || block.size.constant === undefined) return undefined;
   if (!byte.size.equals(load.source.shape[2]) || !block.size.equals(load.source.shape[1])) return undefined;
   const inTables = axesIn([scale, zero]);
   for (const axis of inTables) if (axis !== column && axis !== block) return undefined;
@@ -214,19 +216,36 @@ function weightOf(e: Expr, head: ReduceStage): Weight | undefined {
     block,
     byte,
     field,
-    field32: cast('float32', masked),
+    bits,
+    field32: cast('float32', value),
     zero: zero.kind === 'cast' ? constantOf(zero) : zero,
     scale,
   };
+}
+
+/** Field `field` of a byte, or the byte itself where the axis of fields has one element. */
+function fieldsOf(value: Expr, head: ReduceStage): (Pick<Weight, 'field' | 'bits'> & { load: Expr }) | undefined {
+  if (value.kind === 'load') {
+    const read = axesIn([value]);
+    const field = head.over.find((axis) => !read.has(axis));
+    return field && { load: value, field, bits: 8 };
+  }
+  if (value.kind !== 'binary' || value.op !== 'and' || value.a.kind !== 'binary' || value.a.op !== 'shr')
+    return undefined;
+  const shift = strip(value.a.b);
+  const field = shift.kind === 'binary' && shift.op === 'mul' ? axisOf(shift.a) : axisOf(shift);
+  const bits = [1, 2, 4].find((count) => isNumber(value.b, (1 << count) - 1));
+  if (!field || !bits) return undefined;
+  if (shift.kind === 'binary' ? !isNumber(shift.b, bits) : bits !== 1) return undefined;
+  return { load: value.a.a, field, bits };
 }
 
 function isNumber(e: Expr, value: number): boolean {
   return (e.kind === 'const' && Number(e.value) === value) || (e.kind === 'dim' && e.dim.is(value));
 }
 
-/** Values of 4 bits. */
-function isField(value: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value < 16;
+function isField(value: number, bits: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value < 1 << bits;
 }
 
 function constantOf(e: Expr): Expr {

@@ -312,20 +312,20 @@ describe(`quantised templates against the reference (seed ${seed})`, () => {
   });
 
   for (const level of [0, 4]) {
-    it(`MatMulNBits of 4 bits at accuracy level ${level}`, async () => {
+    it.each([1, 2, 4, 8])(`MatMulNBits of %i bits at accuracy level ${level}`, async (bits) => {
       const random = randomFrom(seed + 3 + level);
       for (let round = 0; round < 24; round++) {
-        const block = [32, 64, 128, 256][random(4)];
+        const block = [16, 32, 64, 128, 256][random(5)] * (bits === 1 ? 2 : 1);
         const blocks = 1 + random(4);
         const k = block * blocks - (random(2) === 0 ? random(block) : 0);
         const [m, n] = [random(2) === 0 ? 1 : 1 + random(70), 2 + random(150)];
         const input = ['a', 'b', 's'];
         const weights: Record<string, Tensor> = {
-          b: bytes(random, 'uint8', [n, blocks, block / 2]),
+          b: bytes(random, 'uint8', [n, blocks, (block * bits) / 8]),
           s: floats(random, random(2) === 0 ? [n, blocks] : [n * blocks]),
         };
         const zeros = random(3);
-        if (zeros === 1) weights.z = bytes(random, 'uint8', [n * Math.ceil(blocks / 2)]);
+        if (zeros === 1) weights.z = bytes(random, 'uint8', [n * Math.ceil((blocks * bits) / 8)]);
         if (zeros === 2) weights.z = floats(random, [n, blocks], 8);
         if (zeros > 0) input.push('z');
         const batch = random(3) === 0 ? [1 + random(2)] : [];
@@ -340,7 +340,7 @@ describe(`quantised templates against the reference (seed ${seed})`, () => {
                 attribute: [
                   int('K', k),
                   int('N', n),
-                  int('bits', 4),
+                  int('bits', bits),
                   int('block_size', block),
                   int('accuracy_level', level),
                 ],
@@ -364,12 +364,14 @@ it('the micro-kernel of one row of int16', () => {
 
 it('the dot kernel of one row of bytes', () => {
   expect(
-    disassemble(emitDotKernel({ rows: 1, blockBytes: 16, factors: 'int8', zero: 8, relaxed: true })),
+    disassemble(emitDotKernel({ rows: 1, bits: 4, blockBytes: 16, factors: 'int8', zero: 8, relaxed: true })),
   ).toMatchSnapshot();
 });
 
 it('the dot kernel of one row of floats', () => {
   expect(
-    disassemble(emitDotKernel({ rows: 1, blockBytes: 16, factors: 'float32', zero: undefined, relaxed: false })),
+    disassemble(
+      emitDotKernel({ rows: 1, bits: 4, blockBytes: 16, factors: 'float32', zero: undefined, relaxed: false }),
+    ),
   ).toMatchSnapshot();
 });
