@@ -110,12 +110,14 @@ export const floatHelpers: Readonly<Record<string, Helper>> = {
     'infinity',
     'not_a_number',
   ),
+  // Not log(1 + x) times x / ((1 + x) - 1): compilers of shaders may take (1 + x) - 1 for x.
   log1p_f32: fn(
     `fn log1p_f32(x: f32) -> f32 {
-  let u = 1.0 + x;
-  if (u == 1.0) { return x; }
-  if (abs(x) > 16777216.0 || x <= -1.0) { return log_f32(u); }
-  return log_f32(u) * (x / (u - 1.0));
+  if (x > -0.2928932 && x < 0.4142135) {
+    let z = x * x;
+    return x + (x * z * ${polynomial(logarithm, 'x')} - 0.5 * z);
+  }
+  return log_f32(1.0 + x);
 }`,
     'log_f32',
   ),

@@ -268,7 +268,7 @@ function toWide(to: 'int64' | 'uint64', from: ExprType, saturate: boolean, x: st
 }
 
 function fromWide(to: ExprType, from: 'int64' | 'uint64', saturate: boolean, x: string, helpers: HelperSet): string {
-  if (!saturate || to === 'index') {
+  if (!saturate) {
     return wrapText(to, registerTypeOf(to) === 'u32' ? `${x}.x` : `bitcast<i32>(${x}.x)`);
   }
   if (from === 'int64') {
@@ -294,8 +294,8 @@ function narrow(to: ExprType, from: ExprType, saturate: boolean, x: string): str
   const target = registerTypeOf(to);
   const source = registerTypeOf(from);
   const bits = target === source ? x : `bitcast<${target}>(${x})`;
-  if (!saturate || to === 'index') return wrapText(to, bits);
-  const { min, max } = integerRange(to);
+  if (!saturate) return wrapText(to, bits);
+  const { min, max } = integerRange(to === 'index' ? 'int32' : to);
   if (target === 'u32') {
     const positive = source === 'u32' ? x : `bitcast<u32>(max(${x}, 0i))`;
     return max >= 4294967295n ? positive : `min(${positive}, ${max}u)`;

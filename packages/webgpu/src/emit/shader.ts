@@ -226,10 +226,10 @@ export class Shader {
     return this.#word(`base ${tensor.id}`, { kind: 'base', tensor });
   }
 
-  /** Declares an array in workgroup memory. */
+  /** Declares an array in workgroup memory; of one element where none is needed, since WGSL has no empty arrays. */
   workgroupArray(type: string, size: number): string {
     const name = this.fresh('shared');
-    this.#shared.push(`var<workgroup> ${name}: array<${type}, ${size}>;`);
+    this.#shared.push(`var<workgroup> ${name}: array<${type}, ${Math.max(size, 1)}>;`);
     return name;
   }
 

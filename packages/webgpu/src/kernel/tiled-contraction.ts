@@ -44,7 +44,7 @@ export function readTiling(kernel: Kernel): Tiling | undefined {
   const { a: left, b: right } = head.body;
   const [inLeft, inRight] = [axesIn([left]), axesIn([right])];
   const widest = (of: ReadonlySet<Axis>, not: ReadonlySet<Axis>): Axis | undefined => {
-    const own = head.axes.filter((axis) => of.has(axis) && !not.has(axis) && !axis.size.is(1));
+    const own = head.axes.filter((axis) => of.has(axis) && !not.has(axis) && axis.size.upperBound > 1);
     // The last axis keeps neighbours together; a short one leaves most of a tile empty.
     return own.findLast((axis) => axis.size.upperBound >= width) ?? own.at(-1);
   };

@@ -75,6 +75,52 @@ describe.skipIf(!hasAdapter)('the WebGPU provider', () => {
     expect(of('difference')).toEqual(a.map((x, at) => BigInt.asIntN(64, x - b[at])));
   });
 
+  it('multiplies matrices without elements', async () => {
+    for (const [m, n] of [
+      [0, 5],
+      [5, 0],
+      [1, 0],
+    ]) {
+      await using session = await open({
+        inputs: { a: float32(m, 3), b: float32(3, n) },
+        nodes: [node('Einsum', ['a', 'b'], 'y', { equation: 'ij,jk->ik' })],
+        outputs: ['y'],
+      });
+      const feeds = { a: new Tensor('float32', ramp(3 * m), [m, 3]), b: new Tensor('float32', ramp(3 * n), [3, n]) };
+      const { y } = await session.run(feeds);
+      expect([(y as Tensor).dims, (y as Tensor).data.length]).toEqual([[m, n], 0]);
+    }
+  });
+
+  it('keeps the logarithm of 1 + x accurate where x is small', async () => {
+    await using session = await open({
+      inputs: { x: float32('N') },
+      nodes: [node('Softplus', 'x', 'y')],
+      outputs: ['y'],
+    });
+    const x = Float32Array.from({ length: 2001 }, (_, at) => (at - 1000) / 100);
+    const { y } = await session.run({ x: new Tensor('float32', x, [x.length]) });
+    for (const [at, value] of ((y as Tensor).data as Float32Array).entries()) {
+      const expected = Math.max(x[at], 0) + Math.log1p(Math.exp(-Math.abs(x[at])));
+      // What WGSL grants to exp(-|x|), and 4 units for the rest.
+      expect(Math.abs(value / expected - 1), `at ${x[at]}`).toBeLessThan((7 + 2 * Math.abs(x[at])) * 2 ** -23);
+    }
+  });
+
+  it('clamps 64-bit numbers that are beyond every index', async () => {
+    await using session = await open({
+      inputs: { x: float32(2, 2), k: int64() },
+      nodes: [node('Trilu', ['x', 'k'], 'y')],
+      outputs: ['y'],
+    });
+    const x = new Tensor('float32', ramp(4, 1), [2, 2]);
+    for (const far of [2n ** 31n, 2n ** 32n, 2n ** 40n, 2n ** 63n - 1n]) {
+      const of = async (k: bigint) => ((await session.run({ x, k: new Tensor('int64', [k], []) })).y as Tensor).data;
+      expect(await of(far)).toEqual(new Float32Array(4));
+      expect(await of(-1n - far)).toEqual(ramp(4, 1));
+    }
+  });
+
   it('names the node that read an index out of range, and stays usable', async () => {
     await using session = await open({
       inputs: { table: float32(4, 2), at: int64('N') },
