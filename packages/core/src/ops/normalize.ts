@@ -143,6 +143,12 @@ export function expectBroadcastTo(ctx: NodeContext, input: number, target: reado
   if (!fits) {
     ctx.fail(`input ${input} of shape [${shape.join(', ')}] cannot be broadcast to [${target.join(', ')}].`);
   }
+  for (const [axis, size] of shape.entries()) {
+    // What may be 1 is broadcast then.
+    if (size.lowerBound <= 1) continue;
+    const what = `axis ${axis} of input ${input} and axis ${axis + offset} of the shape that it is broadcast to`;
+    ctx.requireEqual(size, target[axis + offset], what);
+  }
 }
 
 const layerAttributes = { axis: int(-1), epsilon: float(1e-5), stash_type: int(1) };

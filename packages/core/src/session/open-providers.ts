@@ -41,7 +41,15 @@ export async function openProviders(
   const isPrecompiled = options.artifacts?.isPrecompiled === true;
   const found: { readonly factory: ProviderFactory; readonly device: DeviceInfo }[] = [];
   for (const factory of factories) {
-    const devices = await factory.discover({ ...hostInfo(), ...(isPrecompiled && { isPrecompiled }) });
+    let devices: readonly DeviceInfo[];
+    try {
+      devices = await factory.discover({ ...hostInfo(), ...(isPrecompiled && { isPrecompiled }) });
+    } catch (error) {
+      const reason = `its devices could not be looked for: ${(error as Error).message}`;
+      if (!isChoice) throw new OnnxTsError('PROVIDER', reason, { place: { provider: factory.id }, cause: error });
+      leftOut.push({ id: factory.id, device: undefined, reason });
+      continue;
+    }
     const device = devices.find(({ usable }) => usable);
     if (device) {
       found.push({ factory, device });

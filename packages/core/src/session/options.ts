@@ -114,8 +114,9 @@ const strategies: readonly PlacementStrategy[] = ['auto', 'first', 'providers'];
 
 /** What the option `placement` says, with defaults. */
 export function placementOf({ placement = 'auto' }: SessionOptions): Required<PlacementOptions> {
-  const given = typeof placement === 'string' ? { strategy: placement } : placement;
-  return { strategy: 'auto', pins: [], sizes: {}, ...given };
+  const given: PlacementOptions = typeof placement === 'string' ? { strategy: placement } : (placement ?? {});
+  const { strategy = 'auto', pins = [], sizes = {} } = given;
+  return { strategy, pins, sizes };
 }
 
 /** Bytes that a provider may allocate; undefined for as many as there are. */
@@ -141,10 +142,14 @@ export function checkOptions(options: SessionOptions): void {
     const what = `the placement ${JSON.stringify(strategy)} does not exist; known are ${strategies.join(', ')}.`;
     throw new OnnxTsError('INVALID_INPUT', what);
   }
-  for (const [name, size] of Object.entries(options.freeDimensionOverrides ?? {})) {
-    if (Number.isSafeInteger(size) && size >= 0) continue;
-    throw new OnnxTsError('INVALID_INPUT', `freeDimensionOverrides gives "${name}" the size ${size}, which is none.`);
-  }
+  const checkSizes = (option: string, sizes: Readonly<Record<string, number>> = {}): void => {
+    for (const [name, size] of Object.entries(sizes)) {
+      if (Number.isSafeInteger(size) && size >= 0) continue;
+      throw new OnnxTsError('INVALID_INPUT', `${option} gives "${name}" the size ${size}, which is none.`);
+    }
+  };
+  checkSizes('freeDimensionOverrides', options.freeDimensionOverrides);
+  checkSizes('placement.sizes', placementOf(options).sizes);
 }
 
 /**

@@ -1,6 +1,7 @@
 // Sessions with several providers: what is chosen, what is closed, what is explained, and that results stay the same.
 
 import { describe, expect, it } from 'vitest';
+import type { ArtifactStore } from '../artifacts/artifact.ts';
 import { memoryArtifacts } from '../artifacts/memory-store.ts';
 import { float32, int64, type ModelSpec, model, node, tensorOf } from '../testing/build-model.ts';
 import { errorOf, open } from '../testing/open-session.ts';
@@ -231,6 +232,38 @@ describe('placement auto', () => {
     expect(probes).toBe(1);
   });
 
+  it('restores a divided plan from the store', async () => {
+    const store = memoryArtifacts();
+    const kept: string[] = [];
+    const artifacts: ArtifactStore = {
+      get: store.get,
+      put(key, artifact) {
+        kept.push(key);
+        return store.put(key, artifact);
+      },
+    };
+    const quick = { ...far, transferLatency: 1e-6, sync: 1e-6 };
+    const openStored = () =>
+      open(branches, {
+        artifacts,
+        providers: [
+          synthetic('near', { profile: { flops: 1e8 }, artifactKey: '1' }),
+          synthetic('far', { profile: quick, without: ['Softmax'], artifactKey: '1' }),
+        ],
+        placement: { sizes: { N: 1000 } },
+      });
+    await using first = await openStored();
+    const plan = placesOf(first);
+    expect(new Set(Object.values(plan))).toEqual(new Set(['near', 'far']));
+    const entries = [...kept];
+    expect(entries).not.toEqual([]);
+    await using second = await openStored();
+    // A session that is compiled anew is put into the store again.
+    expect(kept).toEqual(entries);
+    expect(placesOf(second)).toEqual(plan);
+    expect(await run(second)).toEqual(await run(first));
+  });
+
   it('goes on with what it knows when a measurement fails', async () => {
     const probe = async () => {
       throw new Error('lost');
@@ -238,6 +271,28 @@ describe('placement auto', () => {
     const providers = [synthetic('failing', { profile: usual, probe }), synthetic('near')];
     await using session = await open(branches, { providers, placement: { sizes: { N: 1e5 } } });
     expect(session.explain().placement!.alternatives[0].profile).toEqual(usual);
+  });
+
+  it('leaves out a provider whose devices cannot be looked for, unless it is not to be chosen', async () => {
+    const broken = { ...synthetic('broken', {}), discover: () => Promise.reject(new Error('no driver')) };
+    const reason = 'its devices could not be looked for: no driver';
+    await using session = await open(branches, { providers: [broken, synthetic('near', {})] });
+    expect(session.explain().providers.find(({ id }) => id === 'broken')).toMatchObject({
+      isUsed: false,
+      note: reason,
+    });
+    const error = await errorOf(open(branches, { providers: [broken, synthetic('near', {})], placement: 'first' }));
+    expect(error).toMatchObject({ code: 'PROVIDER', place: { provider: 'broken' } });
+    expect(error.message).toContain(reason);
+  });
+
+  it('takes undefined parts of the option as absent, and checks its sizes', async () => {
+    const providers = [synthetic('far', { profile: far }), synthetic('near', {})];
+    const undefinedParts = { strategy: undefined, pins: undefined, sizes: undefined } as object;
+    await using session = await open(branches, { providers, placement: undefinedParts });
+    expect(session.explain().providers.map(({ isUsed }) => isUsed)).toEqual([false, true]);
+    const error = await errorOf(open(branches, { providers, placement: { sizes: { N: Number.NaN } } }));
+    expect(error.message).toContain('placement.sizes gives "N" the size NaN');
   });
 
   it('rejects a placement that does not exist', async () => {

@@ -221,6 +221,27 @@ describe('metadata', () => {
 });
 
 describe('run', () => {
+  it('says which sizes of a norm and its scale differ, though nothing would be read', async () => {
+    await using session = await open({
+      inputs: { x: tensorOf('float64', 'N', 'M'), scale: tensorOf('float64', 2) },
+      nodes: [node('RMSNormalization', ['x', 'scale'], 'y')],
+      outputs: ['y'],
+      opset: 23,
+    });
+    const scale = new Tensor('float64', [1, 1], [2]);
+    const runOn = (dims: readonly [number, number]) =>
+      session.run({ x: new Tensor('float64', new Float64Array(dims[0] * dims[1]), dims), scale });
+    expect(((await runOn([0, 2])).y as Tensor).dims).toEqual([0, 2]);
+    for (const [rows, columns] of [
+      [0, 4],
+      [3, 1],
+    ] as const) {
+      const error = await errorOf(runOn([rows, columns]));
+      expect(error.code).toBe('INVALID_INPUT');
+      expect(error.message).toContain('axis 0 of input 1 and axis 1');
+    }
+  });
+
   it('gives the outputs that are asked for', async () => {
     const session = await open(adding);
     const feeds = { x: x(1, 2, 3, 4) };

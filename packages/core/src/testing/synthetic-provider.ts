@@ -8,6 +8,8 @@ export interface SyntheticOptions {
   /** Operators that it does not run. */
   readonly without?: readonly string[];
   readonly isSoftware?: boolean;
+  /** What it compiles, under this version of it, may be kept in a store. */
+  readonly artifactKey?: string;
   /** What a probe would find. */
   readonly probe?: () => Promise<DeviceProfile>;
   /** Told of what is opened, compiled and closed. */
@@ -34,7 +36,7 @@ export const far: DeviceProfile = {
 };
 
 export function synthetic(id: string, options: SyntheticOptions = {}): ProviderFactory {
-  const { profile, without = [], isSoftware = false, probe, onEvent } = options;
+  const { profile, without = [], isSoftware = false, artifactKey, probe, onEvent } = options;
   const factory = reference();
   return {
     id,
@@ -51,6 +53,7 @@ export function synthetic(id: string, options: SyntheticOptions = {}): ProviderF
         device,
         memory: inner.memory,
         profile: { ...usual, ...profile },
+        ...(artifactKey && { artifactKey }),
         ...(probe && { probe }),
         supports: (node) =>
           without.includes(node.op) ? { ok: false, reason: `${id} has no ${node.op}` } : inner.supports(node),
