@@ -28,12 +28,14 @@ export interface OpenProviders {
 /**
  * Where placement chooses among several, a provider that fails is left out, as is one whose device is a program on the
  * processor: what computes there itself is faster.
- * @throws OnnxTsError PROVIDER when none can be used, or one fails that is not to be chosen
+ * @throws OnnxTsError PROVIDER when none can be used, or one fails that is not to be chosen; INVALID_INPUT for a budget of
+ * one that was not given
  */
 export async function openProviders(
   factories: readonly ProviderFactory[],
   options: SessionOptions,
 ): Promise<OpenProviders> {
+  checkBudgets(factories, options);
   const opened: OpenedProvider[] = [];
   const leftOut: LeftOut[] = [];
   const { strategy, pins } = placementOf(options);
@@ -76,7 +78,7 @@ export async function openProviders(
       }
     }
   } catch (error) {
-    await disposeAll(opened);
+    await disposeQuietly(opened.map(({ provider }) => provider));
     if (OnnxTsError.is(error)) throw error;
     throw new OnnxTsError('PROVIDER', `a provider could not be opened: ${(error as Error).message}.`, { cause: error });
   }
@@ -97,6 +99,35 @@ async function open(factory: ProviderFactory, device: DeviceInfo, options: Sessi
   return { provider, note: provider.device.reason };
 }
 
-export async function disposeAll(opened: readonly OpenedProvider[]): Promise<void> {
-  for (const { provider } of opened) await provider.dispose();
+/** Disposes of each, whatever becomes of the others; the first error is thrown after that. */
+export async function disposeAll(providers: readonly ExecutionProvider[]): Promise<void> {
+  const errors: unknown[] = [];
+  for (const provider of providers) {
+    try {
+      await provider.dispose();
+    } catch (cause) {
+      const what = `it could not be disposed of: ${(cause as Error).message}`;
+      errors.push(
+        OnnxTsError.is(cause) ? cause : new OnnxTsError('PROVIDER', what, { place: { provider: provider.id }, cause }),
+      );
+    }
+  }
+  if (errors.length > 0) throw errors[0];
+}
+
+/** For the way out after an error, which is the one to be told. */
+export async function disposeQuietly(providers: readonly ExecutionProvider[]): Promise<void> {
+  await disposeAll(providers).catch(() => {});
+}
+
+/** @throws OnnxTsError INVALID_INPUT for a budget of a provider that was not given */
+function checkBudgets(factories: readonly ProviderFactory[], { memoryBudget }: SessionOptions): void {
+  if (typeof memoryBudget !== 'object' || memoryBudget === null) return;
+  const ids = factories.map(({ id }) => id);
+  for (const id of Object.keys(memoryBudget)) {
+    if (ids.includes(id)) continue;
+    throw new OnnxTsError('INVALID_INPUT', `memoryBudget names the provider "${id}", which this session has not.`, {
+      hint: `Its providers are ${ids.join(', ')}.`,
+    });
+  }
 }

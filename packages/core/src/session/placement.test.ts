@@ -295,6 +295,25 @@ describe('placement auto', () => {
     expect(error.message).toContain('placement.sizes gives "N" the size NaN');
   });
 
+  it('rejects a budget of a provider that is not there', async () => {
+    const error = await errorOf(open(branches, { providers: [synthetic('near')], memoryBudget: { naer: 1e9 } }));
+    expect(error.message).toContain('memoryBudget names the provider "naer"');
+    expect(error.hint).toContain('near');
+  });
+
+  it('disposes of all providers when one fails at that, and then tells', async () => {
+    const events: string[] = [];
+    const onEvent = (event: string): void => {
+      events.push(event);
+      if (event === 'close stuck') throw new Error('it is stuck');
+    };
+    const providers = [synthetic('stuck', { without: ['Softmax'], onEvent }), synthetic('near', { onEvent })];
+    const session = await open(branches, { providers, placement: 'first' });
+    const error = await errorOf(session.dispose());
+    expect(error).toMatchObject({ code: 'PROVIDER', place: { provider: 'stuck' } });
+    expect(events.filter((event) => event.startsWith('close'))).toEqual(['close stuck', 'close near']);
+  });
+
   it('rejects a placement that does not exist', async () => {
     const error = await errorOf(open(branches, { placement: 'best' as 'auto' }));
     expect(error.message).toContain('the placement "best" does not exist; known are auto, first, providers');

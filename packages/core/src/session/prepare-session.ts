@@ -18,7 +18,7 @@ import type { Explanation } from './explanation.ts';
 import { type GraphTools, toolsFor } from './graph-tools.ts';
 import { type LoadOptions, type ModelFile, type ModelSource, openWeights, readModel } from './load-model.ts';
 import { metadataOf, type ValueMetadata } from './metadata.ts';
-import { disposeAll, type OpenedProvider, type OpenProviders, openProviders } from './open-providers.ts';
+import { disposeQuietly, type OpenedProvider, type OpenProviders, openProviders } from './open-providers.ts';
 import { checkOptions, keptOutputs, placementOf, providersOf, type SessionOptions } from './options.ts';
 import { settleWeights } from './settle-weights.ts';
 
@@ -41,7 +41,7 @@ export async function prepareSession(source: ModelSource, options: SessionOption
   throwIfAborted(signal);
   checkOptions(options);
   const providers = await openProviders(providersOf(options), options);
-  const { opened } = providers;
+  const all = providers.opened.map(({ provider }) => provider);
   try {
     const load: LoadOptions = {
       ...(options.externalData && { externalData: options.externalData }),
@@ -49,14 +49,13 @@ export async function prepareSession(source: ModelSource, options: SessionOption
       onBytes: (done, total, what) => onProgress?.({ phase: 'download', fraction: total && done / total, what }),
     };
     const file = await readModel(source, load);
-    const devices = opened.map(({ provider }) => provider);
-    const artifacts = await SessionArtifacts.open(file.bytes, devices, options);
+    const artifacts = await SessionArtifacts.open(file.bytes, all, options);
     const kept = artifacts && (await restoreSession(artifacts, file, load, providers, options));
     const parts = kept ?? (await createFromModel(artifacts, file, load, providers, options));
-    await disposeAll(opened.filter(({ provider }) => !parts.providers.includes(provider)));
+    await disposeQuietly(all.filter((provider) => !parts.providers.includes(provider)));
     return parts;
   } catch (error) {
-    await disposeAll(opened);
+    await disposeQuietly(all);
     throwIfAborted(signal);
     if (OnnxTsError.is(error)) throw error;
     const what = `the model could not be compiled: ${(error as Error).message}.`;

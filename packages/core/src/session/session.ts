@@ -13,6 +13,7 @@ import { type Fetches, memoryOf, ResultWriter, type RunRequest, readRequest } fr
 import { areElsewhere, type PlacedFeeds, placeFeeds } from './foreign-feeds.ts';
 import type { ModelSource } from './load-model.ts';
 import type { ValueMetadata } from './metadata.ts';
+import { disposeAll, disposeQuietly } from './open-providers.ts';
 import type { RunOptions, SessionOptions } from './options.ts';
 import { prepareSession, type SessionParts } from './prepare-session.ts';
 import { recipeOf } from './recovery.ts';
@@ -132,7 +133,8 @@ export class InferenceSession {
       this.#isBroken = true;
       this.#lease.end('lost');
       plan.dispose();
-      for (const provider of providers) await provider.dispose();
+      // A provider whose device is lost may fail at that too; what matters is whether the session can be made again.
+      await disposeQuietly(providers);
     }
     try {
       this.#parts = await this.#rebuild();
@@ -252,7 +254,7 @@ export class InferenceSession {
     if (this.#isBroken) return;
     this.#lease.end('disposed');
     this.#parts.plan.dispose();
-    for (const provider of this.#parts.providers) await provider.dispose();
+    await disposeAll(this.#parts.providers);
   }
 
   /** The name that onnxruntime gives `dispose`. */
