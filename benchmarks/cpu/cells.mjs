@@ -48,3 +48,7 @@ export function groupsOf({ model, case: name }) {
 export function isSameCell(a, b) {
   return a.model === b.model && a.case === b.case && a.threads === b.threads;
 }
+
+export function isSameModel(a, b) {
+  return a.model === b.model && a.threads === b.threads;
+}

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { materializeModel } from '../materialize-models.mjs';
 import { cache, here, repository, results } from '../places.mjs';
-import { firstCases, isSameCell, listCells } from './cells.mjs';
+import { firstCases, isSameCell, isSameModel, listCells } from './cells.mjs';
 import { measureCreation } from './creation.mjs';
 import { measureLimits } from './limits.mjs';
 import { reportText } from './report.mjs';
@@ -97,7 +97,9 @@ async function measureAll() {
     }
     const date = new Date().toISOString().slice(0, 10);
     const record = { ...cell, date, ...measure(cell, await materializeModel(cell.model)) };
-    store[name] = [...store[name].filter((before) => !isSameCell(before, cell)), record];
+    // A session is created alike for all cases of a model.
+    const isSame = name === 'creation' ? isSameModel : isSameCell;
+    store[name] = [...store[name].filter((before) => !isSame(before, cell)), record];
     save(store);
     console.log(lineOf(record));
     if (record.failures.length > 0) process.exitCode = 1;
