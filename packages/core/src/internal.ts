@@ -3,6 +3,7 @@
 export type { Graph, GraphNode, Value } from './graph/graph.ts';
 export type { ValueType } from './graph/types.ts';
 export { typeText } from './graph/types.ts';
+export { decodeValue } from './onnx/decode-value.ts';
 export { domainOf, type ImportedModel, importModel, parseModel } from './onnx/import-model.ts';
 export {
   codeOfDType,

@@ -1,12 +1,12 @@
 // Cases with stored outputs, run without fallback: ONNX's backend tests and those that the kit carries.
 
 import { type ProviderFactory, reference } from '@onnx-ts/core';
-import { defaultRegistry } from '@onnx-ts/core/internal';
+import { decodeValue, defaultRegistry } from '@onnx-ts/core/internal';
 import type { GraphProto, ModelProto, NodeProto } from '@onnx-ts/onnx-proto';
 import type { Feeds, Tolerance } from '../case.ts';
 import { differenceOf } from '../compare.ts';
 import type { ConformanceCase, Judgement, Subject, SuiteId } from '../result.ts';
-import { type Declarations, declarationsOf, decodeValue } from '../stored/decode-value.ts';
+import { type Declarations, declarationsOf } from '../stored/declarations.ts';
 import { onnxTolerance, type StoredCase } from '../stored/stored-case.ts';
 import { AloneSession, judgementOf, type Results } from '../subject/run-alone.ts';
 import { operatorName } from '../subject/watch.ts';

@@ -1,25 +1,7 @@
-// Stored values as the host's: a TensorProto, SequenceProto, OptionalProto or MapProto, as the declared type says.
+// What a stored model declares: the names and types of its inputs and outputs.
 
-import type { HostValue } from '@onnx-ts/core';
-import {
-  importMap,
-  importModel,
-  importOptional,
-  importSequence,
-  importSparseTensor,
-  importTensor,
-  parseModel,
-  type ValueType,
-} from '@onnx-ts/core/internal';
-import {
-  decodeMap,
-  decodeOptional,
-  decodeSequence,
-  decodeSparseTensor,
-  decodeTensor,
-  type ModelProto,
-  type ValueInfoProto,
-} from '@onnx-ts/onnx-proto';
+import { importModel, parseModel, type ValueType } from '@onnx-ts/core/internal';
+import type { ModelProto, ValueInfoProto } from '@onnx-ts/onnx-proto';
 
 export interface DeclaredValue {
   readonly name: string;
@@ -50,22 +32,4 @@ function declared(proto: ModelProto, infos: readonly ValueInfoProto[]): readonly
   const nothing = { node: [], initializer: [], sparseInitializer: [], output: [] };
   const { graph } = importModel({ ...proto, functions: [], graph: { ...proto.graph, ...nothing, input: infos } });
   return graph.inputs.map(({ name, type }) => ({ name, type }));
-}
-
-/** @throws Error for bytes that are not what the type says */
-export function decodeValue(bytes: Uint8Array, type: ValueType | undefined): HostValue {
-  switch (type?.kind) {
-    case undefined:
-    case 'tensor':
-      return importTensor(decodeTensor(bytes));
-    case 'sparse-tensor':
-      return { kind: 'sparse-tensor', ...importSparseTensor(decodeSparseTensor(bytes)) };
-    case 'sequence':
-      // The message does not say what an empty sequence would hold; the model does.
-      return Object.assign({ element: type.element }, importSequence(decodeSequence(bytes)));
-    case 'optional':
-      return importOptional(decodeOptional(bytes));
-    case 'map':
-      return importMap(decodeMap(bytes));
-  }
 }
